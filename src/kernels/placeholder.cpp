@@ -1,0 +1,1 @@
+namespace mcomp::inline v0::kernels {}
