@@ -1,0 +1,146 @@
+#include "mcomp/graph/network.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/try.hpp"
+
+namespace mcomp::inline v0::graph {
+
+std::string operation_name(const Operation& operation) {
+  constexpr std::array<const char*, std::variant_size_v<Operation>> names{
+      "convolution", "linear", "batch_norm", "activation", "add", "pooling", "flatten", "subsample_pad", "softmax"};
+  return names.at(operation.index());
+}
+
+const Layer* Network::find(std::string_view layer) const noexcept {
+  const std::ptrdiff_t i = index(layer);
+  return i < 0 ? nullptr : &layers[static_cast<std::size_t>(i)];
+}
+
+std::ptrdiff_t Network::index(std::string_view layer) const noexcept {
+  const auto found = std::find_if(layers.begin(), layers.end(), [&](const Layer& l) { return l.name == layer; });
+  return found == layers.end() ? -1 : found - layers.begin();
+}
+
+std::vector<std::size_t> Network::users(std::string_view layer) const {
+  std::vector<std::size_t> result;
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    if (std::find(layers[i].inputs.begin(), layers[i].inputs.end(), layer) != layers[i].inputs.end())
+      result.push_back(i);
+  return result;
+}
+
+std::string to_string(const Network& network) {
+  std::string text = fmt::format("{}: input {}", network.name, network.input.shape);
+  const auto shapes = infer_shapes(network);
+  for (std::size_t i = 0; i < network.layers.size(); ++i) {
+    const Layer& layer = network.layers[i];
+    text += fmt::format("\n  {:<24} {:<13}", layer.name, operation_name(layer.operation));
+    if (shapes) text += fmt::format(" {}", shapes->output[i]);
+    text += " <-";
+    for (const std::string& input : layer.inputs) text += " " + input;
+  }
+  return text;
+}
+
+std::vector<std::string> tensor_names(const Network& network) {
+  std::vector<std::string> names;
+  const auto add = [&](const std::string& name) {
+    if (!name.empty()) names.push_back(name);
+  };
+  for (const Layer& layer : network.layers) {
+    if (const auto* c = std::get_if<Convolution>(&layer.operation)) add(c->weight), add(c->bias);
+    if (const auto* l = std::get_if<Linear>(&layer.operation)) add(l->weight), add(l->bias);
+    if (const auto* b = std::get_if<BatchNorm>(&layer.operation))
+      add(b->weight), add(b->bias), add(b->running_mean), add(b->running_var);
+  }
+  return names;
+}
+
+Status check_weights(const Network& network, const TensorStore& weights) {
+  MCOMP_TRY(shapes, infer_shapes(network));
+  const auto check = [&](const std::string& name, const Shape& shape) -> Status {
+    MCOMP_TRY(tensor, weights.find(name));
+    if (!is_floating(tensor.dtype()))
+      return Error(ErrorCode::invalid_dtype, fmt::format("tensor '{}'", name),
+                   fmt::format("elements are {}, a floating type is needed", tensor.dtype()),
+                   "give weights in f32, f16 or bf16");
+    if (tensor.shape() != shape)
+      return Error(ErrorCode::invalid_shape, fmt::format("tensor '{}'", name),
+                   fmt::format("shape is {}, the network needs {}", tensor.shape(), shape),
+                   "use the network description that belongs to these weights");
+    return require_finite(tensor, fmt::format("tensor '{}'", name));
+  };
+  for (std::size_t i = 0; i < network.layers.size(); ++i) {
+    const Layer& layer = network.layers[i];
+    if (const auto* c = std::get_if<Convolution>(&layer.operation)) {
+      MCOMP_CHECK(check(c->weight, {c->out_channels, shapes.input[i][0] / c->groups, c->kernel[0], c->kernel[1]}));
+      if (!c->bias.empty()) MCOMP_CHECK(check(c->bias, {c->out_channels}));
+    } else if (const auto* l = std::get_if<Linear>(&layer.operation)) {
+      MCOMP_CHECK(check(l->weight, {l->out_features, shapes.input[i][0]}));
+      if (!l->bias.empty()) MCOMP_CHECK(check(l->bias, {l->out_features}));
+    } else if (const auto* b = std::get_if<BatchNorm>(&layer.operation)) {
+      for (const std::string* name : {&b->weight, &b->bias, &b->running_mean, &b->running_var})
+        MCOMP_CHECK(check(*name, {shapes.input[i][0]}));
+      const Tensor variance = to_f32(*weights.find(b->running_var), b->running_var).value();
+      for (const float v : variance.values<float>(b->running_var).value())
+        if (!(static_cast<double>(v) + b->epsilon > 0))
+          return Error(ErrorCode::invalid_value, fmt::format("tensor '{}'", b->running_var),
+                       fmt::format("variance {} plus epsilon {} is not positive", v, b->epsilon),
+                       "repair the statistics");
+    }
+  }
+  return {};
+}
+
+Result<Tensor> normalize(const Input& input, const TensorView& raw) {
+  if (raw.rank() != input.shape.rank() + 1 || input.shape.rank() == 0)
+    return Error(ErrorCode::invalid_shape, "samples",
+                 fmt::format("shape {} is not [samples] + {}", raw.shape(), input.shape),
+                 "pass samples of the network's input shape");
+  for (std::size_t axis = 0; axis < input.shape.rank(); ++axis)
+    if (raw.size(axis + 1) != input.shape[axis])
+      return Error(ErrorCode::invalid_shape, "samples",
+                   fmt::format("shape {} is not [samples] + {}", raw.shape(), input.shape),
+                   "pass samples of the network's input shape");
+  const auto channels = static_cast<std::size_t>(input.shape[0]);
+  for (const auto* values : {&input.mean, &input.stddev})
+    if (values->size() != 1 && values->size() != channels)
+      return Error(ErrorCode::invalid_argument, "input normalization",
+                   fmt::format("{} values for {} channels", values->size(), channels),
+                   "give one value, or one a channel");
+  MCOMP_TRY(tensor, to_f32(raw, "samples"));
+  MCOMP_CHECK(require_finite(tensor, "samples"));
+  float* x = static_cast<float*>(tensor.data());
+  const std::int64_t plane = channels == 0 ? 0 : input.shape.elements() / input.shape[0];
+  for (std::int64_t sample = 0; sample < tensor.size(0); ++sample)
+    for (std::size_t c = 0; c < channels; ++c) {
+      // x = raw * a - b, in double so that every platform rounds once.
+      const double mean = input.mean[input.mean.size() == 1 ? 0 : c];
+      const double stddev = input.stddev[input.stddev.size() == 1 ? 0 : c];
+      for (std::int64_t i = 0; i < plane; ++i, ++x)
+        *x = static_cast<float>((static_cast<double>(*x) * input.scale - mean) / stddev);
+    }
+  return std::move(tensor);
+}
+
+float activate(ActivationKind kind, float x) noexcept {
+  switch (kind) {
+  case ActivationKind::relu:
+    return x > 0 ? x : 0.0f;
+  case ActivationKind::relu6:
+    return x > 0 ? std::min(x, 6.0f) : 0.0f;
+  case ActivationKind::sigmoid:
+    return 1.0f / (1.0f + std::exp(-x));
+  case ActivationKind::tanh:
+    return std::tanh(x);
+  case ActivationKind::silu:
+    return x / (1.0f + std::exp(-x));
+  case ActivationKind::gelu:
+    return 0.5f * x * (1.0f + std::erf(x * 0.70710678f));
+  }
+  return x;
+}
+
+} // namespace mcomp::inline v0::graph
