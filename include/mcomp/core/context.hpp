@@ -33,8 +33,8 @@ using ProgressSink = std::function<void(const ProgressEvent&)>;
 /// How long work runs, reports and stops. Everything is optional.
 struct Context {
   Executor* executor = nullptr; ///< null: the calling thread
-  ProgressSink progress;        ///< called from the thread that called the function
-  CancellationToken cancellation;
+  ProgressSink progress{};      ///< called from the thread that called the function
+  CancellationToken cancellation{};
 
   [[nodiscard]] Executor& executor_or_serial() const noexcept { return executor ? *executor : serial_executor(); }
   void report(std::string_view stage, std::int64_t done, std::int64_t total) const {

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "mcomp/core/tensor.hpp"
+
+// What a quantized number means: real = scale * (code - zero_point). A scheme is made of independent parts (element
+// type, symmetry, granularity), so that a new combination needs no new name.
+
+namespace mcomp::inline v0::quant {
+
+/// Which weights share one scale.
+enum class Granularity {
+  per_tensor,
+  per_channel, ///< one scale for each output channel (first axis)
+  per_group,   ///< one scale for each `group_size` consecutive weights of an output channel; the last may be shorter
+};
+
+struct Scheme {
+  DType dtype = DType::int8; ///< int4, uint4, int8 or uint8
+  bool symmetric = true;     ///< zero_point 0 for signed types and the middle code for unsigned ones
+  Granularity granularity = Granularity::per_channel;
+  std::int64_t group_size = 0; ///< weights in a group; used with per_group only
+
+  friend bool operator==(const Scheme&, const Scheme&) = default;
+};
+
+[[nodiscard]] MCOMP_API std::string to_string(Granularity granularity);
+/// "int8 symmetric per channel"
+[[nodiscard]] MCOMP_API std::string to_string(const Scheme& scheme);
+
+/// Lowest and highest code. Symmetric schemes give up the lowest code of a signed type (-128), so that the range is
+/// as wide to both sides and a code can be negated.
+struct CodeRange {
+  std::int32_t lowest = 0;
+  std::int32_t highest = 0;
+  friend bool operator==(const CodeRange&, const CodeRange&) = default;
+};
+
+/// Errors: invalid_dtype for anything but int4, uint4, int8, uint8.
+[[nodiscard]] MCOMP_API Result<CodeRange> code_range(DType dtype, bool symmetric);
+
+/// Checks the parts of a scheme against each other. Errors: invalid_dtype, invalid_argument.
+[[nodiscard]] MCOMP_API Status check(const Scheme& scheme);
+
+/// Smallest and largest real value that a range of codes must cover.
+struct Range {
+  float min = 0;
+  float max = 0;
+  friend bool operator==(const Range&, const Range&) = default;
+};
+
+/// Scale and zero point of one group of numbers (or of one activation tensor).
+struct Parameters {
+  DType dtype = DType::uint8;
+  float scale = 1;
+  std::int32_t zero_point = 0;
+  bool symmetric = false;
+
+  friend bool operator==(const Parameters&, const Parameters&) = default;
+};
+
+[[nodiscard]] MCOMP_API std::string to_string(const Parameters& parameters);
+
+/// Parameters that cover `range`, which is widened to hold zero, so that zero is always exact.
+///
+/// Symmetric: scale = max(|min|, |max|) / highest code (half of the code range for unsigned types).
+/// Affine: scale = (max - min) / (highest - lowest), zero_point = lowest - round(min / scale), rounded to even and
+/// clamped to the codes.
+/// A range of zero width gives scale 1; where the outermost code would overflow f32 the scale is the
+/// largest that does not. A scale below the smallest normal f32 becomes that number: every code is then
+/// within half of it. Errors: invalid_value where the range is not finite or max < min; invalid_dtype.
+[[nodiscard]] MCOMP_API Result<Parameters> parameters_for(const Range& range, DType dtype, bool symmetric);
+
+/// The code of one number: clamp(round_half_even(x * (1 / scale)) + zero_point), all in f32 with the reciprocal rounded
+/// once. The one definition for activations; fast paths agree bit for bit. NaN gives the code of zero.
+[[nodiscard]] MCOMP_API std::int32_t quantize_value(float x, const Parameters& parameters) noexcept;
+[[nodiscard]] inline float dequantize_value(std::int32_t code, const Parameters& parameters) noexcept {
+  return static_cast<float>(code - parameters.zero_point) * parameters.scale;
+}
+
+} // namespace mcomp::inline v0::quant
+
+namespace mcomp::inline v0 {
+template <> inline constexpr bool enable_format<quant::Granularity> = true;
+template <> inline constexpr bool enable_format<quant::Scheme> = true;
+template <> inline constexpr bool enable_format<quant::Parameters> = true;
+} // namespace mcomp::inline v0
