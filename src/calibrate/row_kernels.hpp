@@ -1,0 +1,56 @@
+#pragma once
+
+// What is computed for every row of logits, for the best instruction set of this processor. Sums are over 16
+// interleaved parts, so that they do not depend on the width of a register; only whether a multiplication and an
+// addition are fused differs between instruction sets.
+
+#include <cmath>
+#include <cstddef>
+#include <span>
+
+namespace mcomp::inline v0::calibrate::detail {
+
+/// Of the elements that are not minus infinity.
+struct RowRange {
+  double maximum = 0;
+  double minimum = 0;
+  double mean_below = 0; ///< mean of z - maximum
+  std::size_t finite = 0;
+  bool valid = false; ///< no NaN, no plus infinity, nothing finite beyond 1e300, and not all minus infinity
+};
+
+/// Sums over a row of e, t e, t^2 e and t^3 e with t = scale (z - maximum) and e = exp(t).
+struct RowMoments {
+  double zeroth = 0, first = 0, second = 0, third = 0;
+};
+
+template <class T> struct RowKernels {
+  RowRange (*range)(const T* row, std::size_t classes) noexcept;
+  /// `scale` positive and finite.
+  RowMoments (*moments)(const T* row, std::size_t classes, double maximum, double scale) noexcept;
+  /// e of every element; those below exp(-708) are zero.
+  void (*exponentials)(const T* row, std::size_t classes, double maximum, double scale, double* out) noexcept;
+};
+
+/// Those that this processor can run, the portable ones first and the best last.
+template <class T> [[nodiscard]] std::span<const RowKernels<T>* const> available_row_kernels() noexcept;
+template <class T> [[nodiscard]] const RowKernels<T>& row_kernels() noexcept {
+  return *available_row_kernels<T>().back();
+}
+
+/// exp((z - maximum) / temperature) with its limits: at T = 0 one for the largest elements, at T = infinity one for all
+/// but minus infinity, zero for the others.
+template <class T>
+void exponentials_at(double temperature, const T* row, std::size_t classes, double maximum, double* out) noexcept {
+  const double scale = 1 / temperature;
+  if (scale > 0 && std::isfinite(scale)) return row_kernels<T>().exponentials(row, classes, maximum, scale, out);
+  for (std::size_t j = 0; j < classes; ++j) {
+    const auto z = static_cast<double>(row[j]);
+    out[j] = (scale > 0 ? z == maximum : std::isfinite(z)) ? 1 : 0;
+  }
+}
+
+/// Rows that one task works on. A constant, since it decides the order of sums.
+inline constexpr std::size_t rows_per_block = 128;
+
+} // namespace mcomp::inline v0::calibrate::detail
