@@ -68,10 +68,7 @@ Result<LabelledRows<T>> read_labelled_rows(const TensorView& logits, const Tenso
   MCOMP_TRY(values, logits.values<T>("logits"));
   LabelledRows<T> data{.values = values,
                        .rows = static_cast<std::size_t>(logits.size(0)),
-                       .classes = static_cast<std::size_t>(logits.size(1)),
-                       .label = {},
-                       .range = {},
-                       .gap = {}};
+                       .classes = static_cast<std::size_t>(logits.size(1))};
   MCOMP_TRY(label, read_labels(labels, data.rows, data.classes));
   data.label = std::move(label);
   data.range.resize(data.rows);

@@ -34,11 +34,11 @@ template <class Work> void for_each_row_block(Executor* executor, std::size_t ro
 
 /// Checked logits with what every pass over them needs again.
 template <class T> struct LabelledRows {
-  std::span<const T> values;
+  std::span<const T> values{};
   std::size_t rows = 0, classes = 0;
-  std::vector<std::size_t> label;
-  std::vector<RowRange> range;
-  std::vector<double> gap; ///< z_label - maximum, at most 0, perhaps minus infinity
+  std::vector<std::size_t> label{};
+  std::vector<RowRange> range{};
+  std::vector<double> gap{}; ///< z_label - maximum, at most 0, perhaps minus infinity
 
   [[nodiscard]] const T* row(std::size_t i) const noexcept { return values.data() + i * classes; }
 };

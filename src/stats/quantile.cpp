@@ -55,12 +55,8 @@ std::size_t lower_rank(std::size_t n, double p, double tail) {
 QuantileEstimate estimate_sorted(const std::vector<double>& values, double p, double level) {
   const std::size_t n = values.size();
   const double tail = (1 - level) / 2;
-  QuantileEstimate estimate{.probability = p,
-                            .value = values[nearest_rank(n, p) - 1],
-                            .lower = {},
-                            .upper = {},
-                            .level = level,
-                            .count = static_cast<std::int64_t>(n)};
+  QuantileEstimate estimate{
+      .probability = p, .value = values[nearest_rank(n, p) - 1], .level = level, .count = static_cast<std::int64_t>(n)};
   if (const std::size_t rank = lower_rank(n, p, tail); rank > 0) estimate.lower = values[rank - 1];
   // Seen from the other end the upper limit is a lower one of the quantile 1 - p.
   if (const std::size_t rank = lower_rank(n, 1 - p, tail); rank > 0) estimate.upper = values[n - rank];

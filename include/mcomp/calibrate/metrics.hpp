@@ -51,7 +51,7 @@ struct CalibrationMetrics {
   double brier = 0;      ///< mean over rows of the squared error summed over classes, within 0 .. 2
   double ece = 0;
   double mce = 0;
-  std::vector<ReliabilityBin> bins;
+  std::vector<ReliabilityBin> bins{};
 };
 
 /// "10000 rows: accuracy 93.56%, confidence 98.32%, NLL 0.3583, Brier 0.1123, ECE 0.0475, MCE 0.2802 (15 bins)"

@@ -28,10 +28,10 @@ enum class QuantileRule {
 /// A quantile and where it surely lies. A limit is absent where the sample is too small for one.
 struct QuantileEstimate {
   double probability = 0;
-  double value = 0;            ///< by nearest rank
-  std::optional<double> lower; ///< the largest observation that is below the quantile with confidence (1 + level) / 2
-  std::optional<double> upper; ///< the smallest that is above it
-  double level = 0;            ///< of both sides together
+  double value = 0;              ///< by nearest rank
+  std::optional<double> lower{}; ///< the largest observation that is below the quantile with confidence (1 + level) / 2
+  std::optional<double> upper{}; ///< the smallest that is above it
+  double level = 0;              ///< of both sides together
   std::int64_t count = 0;
 
   friend bool operator==(const QuantileEstimate&, const QuantileEstimate&) = default;
@@ -53,7 +53,7 @@ struct QuantileEstimate {
 struct LatencySummary {
   std::int64_t count = 0;
   double mean = 0;
-  QuantileEstimate p50, p95, p99;
+  QuantileEstimate p50{}, p95{}, p99{};
 
   friend bool operator==(const LatencySummary&, const LatencySummary&) = default;
 };

@@ -1,0 +1,135 @@
+#pragma once
+
+// Is the candidate good enough to replace the baseline? Criteria say what is demanded, evidence what was measured, and
+// a verdict answers criterion by criterion. All three are plain values. A pass is always something the evidence shows:
+// what was not measured, or not often enough, is "insufficient data" and never a pass.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mcomp/core/result.hpp"
+#include "mcomp/stats/paired.hpp"
+#include "mcomp/stats/quantile.hpp"
+
+namespace mcomp::inline v0::evaluate {
+
+/// What a candidate must fulfil. Only what is set is asked.
+struct Criteria {
+  /// Fraction of the examples by which accuracy may fall: 0.005 is half a per cent of them. Shown by non-inferiority:
+  /// the upper limit of the loss (stats::tango_upper_limit) must lie below it.
+  std::optional<double> max_accuracy_loss{};
+  /// One-sided confidence of every limit: 0.95 is the limit of a two-sided 90% interval. Within [0.5, 1).
+  double confidence = 0.95;
+  /// Baseline latency by candidate latency, of the median request.
+  std::optional<double> min_speedup{};
+  /// 99th percentile of the candidate's latency, seconds.
+  std::optional<double> max_latency_p99_seconds{};
+  /// Candidate bytes by baseline bytes.
+  std::optional<double> max_size_ratio{};
+  /// Expected calibration error of the candidate less that of the baseline, both after confidence calibration, as a
+  /// fraction. May be negative. The two numbers are taken as they are, without an interval.
+  std::optional<double> max_ece_increase{};
+  /// Candidate cost by baseline cost.
+  std::optional<double> max_monthly_cost_ratio{};
+  /// Pairs that the comparison of accuracy must have, whatever it says.
+  std::optional<std::int64_t> min_samples{};
+
+  friend bool operator==(const Criteria&, const Criteria&) = default;
+};
+
+/// What was measured. Everything is optional; what is absent is not judged.
+struct Evidence {
+  std::optional<stats::PairedCounts> accuracy{};
+  std::optional<stats::LatencySummary> baseline_latency{}, candidate_latency{};
+  /// Median of baseline latency by candidate latency over requests that both served, from
+  /// `stats::estimate_quantile(ratios, 0.5, level)`: tighter than two separate medians, and used in their place.
+  std::optional<stats::QuantileEstimate> paired_speedup{};
+  std::optional<std::int64_t> baseline_bytes{}, candidate_bytes{};
+  std::optional<double> baseline_ece{}, candidate_ece{}; ///< on the same rows, after confidence calibration
+  std::optional<double> baseline_monthly_cost{}, candidate_monthly_cost{}; ///< in one currency
+};
+
+enum class Outcome {
+  pass,
+  fail,
+  insufficient_data, ///< the evidence is missing, or too small to say either
+};
+
+/// "pass", "fail", "insufficient_data".
+[[nodiscard]] MCOMP_API std::string to_string(Outcome outcome);
+
+struct Measurement {
+  std::string name{}; ///< with the unit where there is one: "upper_limit_seconds"
+  double value = 0;
+
+  friend bool operator==(const Measurement&, const Measurement&) = default;
+};
+
+/// The answer to one criterion.
+struct Check {
+  std::string name{}; ///< of the member of `Criteria`
+  Outcome outcome = Outcome::insufficient_data;
+  std::string sentence{}; ///< what was found, for people
+  std::vector<Measurement> numbers{};
+
+  /// The number of that name, or nothing.
+  [[nodiscard]] MCOMP_API std::optional<double> number(std::string_view measurement) const;
+  friend bool operator==(const Check&, const Check&) = default;
+};
+
+/// All answers, in the order of the members of `Criteria`. One fail makes a fail; without one, one lack of data makes
+/// insufficient_data.
+struct Verdict {
+  Outcome outcome = Outcome::insufficient_data;
+  std::vector<Check> checks{};
+
+  [[nodiscard]] bool passed() const noexcept { return outcome == Outcome::pass; }
+  /// The check of that criterion, or null.
+  [[nodiscard]] MCOMP_API const Check* find(std::string_view name) const;
+  friend bool operator==(const Verdict&, const Verdict&) = default;
+};
+
+/// The outcome, then a line for every check.
+[[nodiscard]] MCOMP_API std::string to_string(const Verdict& verdict);
+[[nodiscard]] MCOMP_API std::string to_string(const Check& check);
+/// The criteria that are set, on one line.
+[[nodiscard]] MCOMP_API std::string to_string(const Criteria& criteria);
+
+/// Judges evidence by criteria.
+///
+/// - max_accuracy_loss passes where the upper limit of the loss lies below the margin, and fails where the lower limit
+///   lies above it. Between the two it fails if so many pairs could have shown the margin
+///   (stats::smallest_resolvable_margin), and is insufficient if they could not.
+/// - min_speedup and max_latency_p99_seconds pass where the limit of their interval keeps the criterion, fail where the
+///   other limit breaks it, and fail too where the estimate itself breaks it and the interval is complete; otherwise
+///   more requests could show either. Without paired measurements the speedup is the ratio of medians, and its limits
+///   are the least and greatest ratio of the two intervals, for which the chances of error add up (conservative).
+/// - An interval that promises less than `confidence` is insufficient.
+/// - max_size_ratio, max_ece_increase and max_monthly_cost_ratio compare the numbers as they are; equal passes.
+///
+/// Errors: invalid_argument for criteria without any demand or with one that cannot be; invalid_value for evidence that
+/// cannot be (negative counts, NaN, sizes or baseline costs that are not positive, limits out of order).
+[[nodiscard]] MCOMP_API Result<Verdict> judge(const Criteria& criteria, const Evidence& evidence);
+
+/// Checks the numbers of criteria alone, as `judge` does. Error: invalid_argument.
+[[nodiscard]] MCOMP_API Status check(const Criteria& criteria);
+
+/// Reads an object with the members of `Criteria` as keys. Errors: corrupt for what is no such object (an unknown key
+/// among it), invalid_argument as `check`; both name `subject`.
+[[nodiscard]] MCOMP_API Result<Criteria> criteria_from_json(std::string_view json, std::string subject);
+/// What `criteria_from_json` reads back to an equal value.
+[[nodiscard]] MCOMP_API std::string to_json(const Criteria& criteria);
+/// {"outcome": ..., "checks": [{"name", "outcome", "sentence", "numbers": {...}}]}
+[[nodiscard]] MCOMP_API std::string to_json(const Verdict& verdict);
+
+} // namespace mcomp::inline v0::evaluate
+
+namespace mcomp::inline v0 {
+template <> inline constexpr bool enable_format<evaluate::Outcome> = true;
+template <> inline constexpr bool enable_format<evaluate::Check> = true;
+template <> inline constexpr bool enable_format<evaluate::Verdict> = true;
+template <> inline constexpr bool enable_format<evaluate::Criteria> = true;
+} // namespace mcomp::inline v0
