@@ -32,9 +32,9 @@ template <class T> class [[nodiscard]] Result {
   [[nodiscard]] explicit operator bool() const noexcept { return has_value(); }
 
   /// The value; throws the `Error` where there is none.
-  [[nodiscard]] T& value() & { return checked(), *std::get_if<0>(&state_); }
-  [[nodiscard]] const T& value() const& { return checked(), *std::get_if<0>(&state_); }
-  [[nodiscard]] T value() && { return checked(), std::move(*std::get_if<0>(&state_)); }
+  T& value() & { return checked(), *std::get_if<0>(&state_); }
+  const T& value() const& { return checked(), *std::get_if<0>(&state_); }
+  T value() && { return checked(), std::move(*std::get_if<0>(&state_)); }
 
   [[nodiscard]] T& operator*() & { return value(); }
   [[nodiscard]] const T& operator*() const& { return value(); }

@@ -24,16 +24,16 @@ struct Convolution {
   Pair stride{1, 1};
   Pair padding{0, 0};
   std::int64_t groups = 1;
-  std::string weight; ///< name of the tensor
-  std::string bias;   ///< name of the tensor [out_channels]; empty: none
+  std::string weight{}; ///< name of the tensor
+  std::string bias{};   ///< name of the tensor [out_channels]; empty: none
   friend bool operator==(const Convolution&, const Convolution&) = default;
 };
 
 /// y = W x + b over [samples, features]; W is [out_features, in_features].
 struct Linear {
   std::int64_t out_features = 0;
-  std::string weight;
-  std::string bias; ///< empty: none
+  std::string weight{};
+  std::string bias{}; ///< empty: none
   friend bool operator==(const Linear&, const Linear&) = default;
 };
 

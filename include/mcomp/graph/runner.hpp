@@ -8,7 +8,7 @@
 namespace mcomp::inline v0::graph {
 
 /// Sees the f32 output of a layer (NCHW or [samples, features]) while a network runs; first that of `network_input`.
-/// The view lives until the call returns.
+/// The view lives until the call returns. A runner that works on parts of a batch calls it for each part, in order.
 using Tap = std::function<void(std::string_view layer, const TensorView& output)>;
 
 /// Executes a network. The library runs networks only through this interface, so that an engine can bring its own.

@@ -1,1 +1,0 @@
-namespace mcomp::inline v0::kernels {}
