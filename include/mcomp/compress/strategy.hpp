@@ -1,0 +1,100 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mcomp/compress/model.hpp"
+#include "mcomp/core/context.hpp"
+
+// A strategy is one swappable step of a recipe. It decides first, on a model and samples, and its decision is a plain
+// value that prints and serializes; applying a decision needs no samples and gives the same bytes every time.
+//
+// Built in:
+//
+//   fold_batch_norm        no options. Moves batch normalization into the layer before it.
+//   prune_filters          "fraction" (required), "score" ("l1", "l2", "batch_norm_scale"), "scope" ("uniform",
+//                          "global"), "channel_multiple" (1). Use it before fold_batch_norm for batch_norm_scale.
+//   quantize               "weights": {"dtype" ("int8" or "int4"), "granularity" ("per_channel" or "per_tensor")},
+//                          "activations": {"observer", "percentile", "averaging_constant", "bins"}, "keep_f32":
+//                          [layers], "never_slower" (true). Runs convolutions and linear layers in integers with uint8
+//                          activations; where the workbench can time layers, those that would not become faster stay.
+//   calibrate_temperature  no options. Fits the temperature on calibration samples that set no range, with labels.
+
+namespace mcomp::inline v0::compress {
+
+/// What happens to one tensor, and why.
+struct PlanEntry {
+  std::string subject; ///< tensor, or what else is decided about
+  std::string action;  ///< "int8 symmetric per channel", "kept in f32", "16 -> 11 filters"
+  std::string reason;
+  std::int64_t bytes_before = 0;
+  std::int64_t bytes_after = 0;
+  std::optional<double> seconds_before, seconds_after; ///< measured, of the layer
+
+  friend bool operator==(const PlanEntry&, const PlanEntry&) = default;
+};
+
+struct Decision {
+  std::string strategy;
+  std::string options;    ///< JSON, as the recipe gave them
+  std::string parameters; ///< JSON, what was found; all that `apply` needs
+  std::vector<PlanEntry> entries;
+
+  friend bool operator==(const Decision&, const Decision&) = default;
+};
+
+using RunnerFactory = std::function<Result<std::unique_ptr<graph::Runner>>(const Model&)>;
+/// Seconds of every step of a program, by layer.
+using LayerTimer = std::function<Result<std::map<std::string, double>>(const quant::Program&)>;
+
+/// What strategies work with. The library never runs a network but through `make_runner`.
+struct Workbench {
+  const Samples* calibration = nullptr; ///< ranges are set on rows drawn from it
+  RunnerFactory make_runner{};          ///< default: the simulation in plain arithmetic
+  LayerTimer time_layers{};             ///< optional; without it nothing is left in f32 for being slow
+  Context context{};
+
+  /// Rows of `calibration` for ranges, drawn by the recipe's seed; and the others, in order. Set by `plan`.
+  std::vector<std::int64_t> range_rows{};
+  std::vector<std::int64_t> other_rows{};
+
+  [[nodiscard]] MCOMP_API Result<std::unique_ptr<graph::Runner>> runner(const Model& model) const;
+};
+
+/// Derive from it to add a step; nothing in the library has to change.
+class MCOMP_API Strategy {
+ public:
+  virtual ~Strategy();
+  /// The word by which recipes call it.
+  [[nodiscard]] virtual std::string name() const = 0;
+  /// Whether the options make sense, before any work. Errors name the key.
+  [[nodiscard]] virtual Status check(const std::string& options) const = 0;
+  [[nodiscard]] virtual Result<Decision> decide(const Model& model, const std::string& options,
+                                                const Workbench& bench) const = 0;
+  [[nodiscard]] virtual Result<Model> apply(const Model& model, const Decision& decision) const = 0;
+};
+
+/// Strategies by name.
+class MCOMP_API StrategyRegistry {
+ public:
+  /// With the built-in strategies.
+  StrategyRegistry();
+  ~StrategyRegistry();
+  StrategyRegistry(StrategyRegistry&&) noexcept;
+  StrategyRegistry& operator=(StrategyRegistry&&) noexcept;
+
+  /// Error: invalid_argument where the name is taken or empty, or there is no strategy.
+  [[nodiscard]] Status add(std::unique_ptr<Strategy> strategy);
+  /// Error: not_found, with the name that was probably meant.
+  [[nodiscard]] Result<const Strategy*> find(const std::string& name) const;
+  [[nodiscard]] std::vector<std::string> names() const;
+
+ private:
+  std::map<std::string, std::unique_ptr<Strategy>> strategies_;
+};
+
+} // namespace mcomp::inline v0::compress

@@ -1,0 +1,181 @@
+#include "mcomp/compress/plan.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "compress/strategies/builtin.hpp"
+#include "core/json.hpp"
+#include "mcomp/core/random.hpp"
+#include "mcomp/core/sha256.hpp"
+
+namespace mcomp::inline v0::compress {
+
+using mcomp::detail::Json;
+using mcomp::detail::ObjectReader;
+
+namespace {
+
+constexpr const char* schema = "mcomp-plan-1";
+
+const StrategyRegistry& registry_or_builtin(const StrategyRegistry* registry) {
+  static const StrategyRegistry builtin;
+  return registry ? *registry : builtin;
+}
+
+/// Draws the rows that set ranges; the rest is for what must not be fitted on the same rows.
+Status draw_rows(const Recipe& recipe, Workbench& bench) {
+  const std::int64_t count = bench.calibration->count();
+  if (count == 0)
+    return Error(ErrorCode::insufficient_data, "calibration set", "it holds no samples", "give at least one sample");
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(count));
+  std::iota(rows.begin(), rows.end(), std::int64_t{0});
+  Random(recipe.seed).shuffle(std::span(rows));
+  const std::int64_t taken = std::min(count, recipe.calibration_samples);
+  bench.range_rows.assign(rows.begin(), rows.begin() + taken);
+  bench.other_rows.assign(rows.begin() + taken, rows.end());
+  std::sort(bench.range_rows.begin(), bench.range_rows.end());
+  std::sort(bench.other_rows.begin(), bench.other_rows.end());
+  return {};
+}
+
+/// A string field that holds JSON, as JSON.
+Json embedded(const std::string& text) {
+  Json json = Json::parse(text, nullptr, false);
+  return json.is_discarded() ? Json(text) : json;
+}
+
+} // namespace
+
+Result<Plan> plan(const Model& model, const Recipe& recipe, Workbench bench, const StrategyRegistry* registry) {
+  const StrategyRegistry& strategies = registry_or_builtin(registry);
+  std::vector<const Strategy*> steps;
+  for (std::size_t i = 0; i < recipe.steps.size(); ++i) {
+    const auto where = fmt::format("recipe '{}', step {}", recipe.name, i);
+    const auto found = strategies.find(recipe.steps[i].strategy);
+    if (!found) return found.error().within(where);
+    if (const Status checked = (*found)->check(recipe.steps[i].options); !checked) return checked.error().within(where);
+    steps.push_back(*found);
+  }
+  MCOMP_TRY(lowered, model.program()); // everything about the model is checked before the first step works
+  static_cast<void>(lowered);
+  Plan result{.recipe = recipe.name,
+              .recipe_fingerprint = sha256(to_json(recipe)),
+              .model_fingerprint = fingerprint(model),
+              .calibration_fingerprint = {},
+              .decisions = {},
+              .bytes_before = model.stored_bytes()};
+  if (bench.calibration) {
+    MCOMP_CHECK(draw_rows(recipe, bench));
+    MCOMP_TRY(images, bench.calibration->images());
+    MCOMP_TRY(rows,
+              detail::gather_rows(images, bench.range_rows, 0, static_cast<std::int64_t>(bench.range_rows.size())));
+    result.calibration_fingerprint = fingerprint(rows.view());
+  }
+  Model current = model;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    MCOMP_CHECK(bench.context.check("planning"));
+    MCOMP_TRY(decision, steps[i]->decide(current, recipe.steps[i].options, bench));
+    MCOMP_TRY(next, steps[i]->apply(current, decision));
+    current = std::move(next);
+    result.decisions.push_back(std::move(decision));
+    bench.context.report("planning", static_cast<std::int64_t>(i + 1), static_cast<std::int64_t>(steps.size()));
+  }
+  result.bytes_after = current.stored_bytes();
+  return result;
+}
+
+Result<Model> apply(const Plan& plan, const Model& model, const Context& context, const StrategyRegistry* registry) {
+  const StrategyRegistry& strategies = registry_or_builtin(registry);
+  if (plan.model_fingerprint != fingerprint(model))
+    return Error(ErrorCode::invalid_argument, fmt::format("plan of recipe '{}'", plan.recipe),
+                 "it was made for another model", "plan again for this model");
+  Model current = model;
+  for (std::size_t i = 0; i < plan.decisions.size(); ++i) {
+    MCOMP_CHECK(context.check("applying"));
+    MCOMP_TRY(strategy, strategies.find(plan.decisions[i].strategy));
+    MCOMP_TRY(next, strategy->apply(current, plan.decisions[i]));
+    current = std::move(next);
+    context.report("applying", static_cast<std::int64_t>(i + 1), static_cast<std::int64_t>(plan.decisions.size()));
+  }
+  return current;
+}
+
+std::string to_string(const Plan& plan) {
+  std::string text =
+      fmt::format("plan of recipe '{}': {} -> {} bytes", plan.recipe, plan.bytes_before, plan.bytes_after);
+  for (const Decision& decision : plan.decisions) {
+    text += fmt::format("\n{}", decision.strategy);
+    for (const PlanEntry& entry : decision.entries) {
+      text += fmt::format("\n  {:<28} {:<28} {}", entry.subject, entry.action, entry.reason);
+      if (entry.bytes_before != entry.bytes_after)
+        text += fmt::format(" ({} -> {} bytes)", entry.bytes_before, entry.bytes_after);
+    }
+  }
+  return text;
+}
+
+std::string to_json(const Plan& plan) {
+  Json json{{"schema", schema},
+            {"recipe", plan.recipe},
+            {"recipe_fingerprint", plan.recipe_fingerprint},
+            {"model_fingerprint", plan.model_fingerprint},
+            {"calibration_fingerprint", plan.calibration_fingerprint},
+            {"bytes_before", plan.bytes_before},
+            {"bytes_after", plan.bytes_after},
+            {"decisions", Json::array()}};
+  for (const Decision& decision : plan.decisions) {
+    Json entries = Json::array();
+    for (const PlanEntry& entry : decision.entries) {
+      Json row{{"subject", entry.subject},
+               {"action", entry.action},
+               {"reason", entry.reason},
+               {"bytes_before", entry.bytes_before},
+               {"bytes_after", entry.bytes_after}};
+      if (entry.seconds_before) row["seconds_before"] = *entry.seconds_before;
+      if (entry.seconds_after) row["seconds_after"] = *entry.seconds_after;
+      entries.push_back(std::move(row));
+    }
+    json["decisions"].push_back({{"strategy", decision.strategy},
+                                 {"options", embedded(decision.options)},
+                                 {"parameters", embedded(decision.parameters)},
+                                 {"entries", std::move(entries)}});
+  }
+  return json.dump(1);
+}
+
+Result<Plan> plan_from_json(std::string_view text, const std::string& subject) {
+  MCOMP_TRY(json, mcomp::detail::parse_json(text, subject));
+  ObjectReader reader(json, subject);
+  if (const std::string found = reader.text("schema"); found != schema)
+    return Error(ErrorCode::version_mismatch, subject + ": schema", fmt::format("'{}' is not '{}'", found, schema),
+                 "plan again with this version");
+  Plan plan{.recipe = reader.text("recipe"),
+            .recipe_fingerprint = reader.text("recipe_fingerprint"),
+            .model_fingerprint = reader.text("model_fingerprint"),
+            .calibration_fingerprint = reader.text("calibration_fingerprint"),
+            .decisions = {},
+            .bytes_before = reader.integer("bytes_before"),
+            .bytes_after = reader.integer("bytes_after")};
+  for (const Json& entry : reader.array("decisions")) {
+    ObjectReader part(entry, fmt::format("{}: decision {}", subject, plan.decisions.size()));
+    Decision decision{part.text("strategy"), "{}", "{}", {}};
+    if (const Json* options = part.child("options")) decision.options = options->dump();
+    if (const Json* parameters = part.child("parameters")) decision.parameters = parameters->dump();
+    for (const Json& row : part.array("entries")) {
+      ObjectReader cells(row, part.where("entries"));
+      PlanEntry e{
+          cells.text("subject"),        cells.text("action"), cells.text("reason"), cells.integer("bytes_before"),
+          cells.integer("bytes_after"), std::nullopt,         std::nullopt};
+      if (cells.has("seconds_before")) e.seconds_before = cells.number("seconds_before");
+      if (cells.has("seconds_after")) e.seconds_after = cells.number("seconds_after");
+      MCOMP_CHECK(cells.finish());
+      decision.entries.push_back(std::move(e));
+    }
+    MCOMP_CHECK(part.finish());
+    plan.decisions.push_back(std::move(decision));
+  }
+  MCOMP_CHECK(reader.finish());
+  return plan;
+}
+
+} // namespace mcomp::inline v0::compress

@@ -1,0 +1,79 @@
+#include <cmath>
+
+#include "compress/strategies/builtin.hpp"
+#include "mcomp/calibrate/temperature.hpp"
+
+namespace mcomp::inline v0::compress::detail {
+
+using mcomp::detail::ObjectReader;
+
+namespace {
+
+class CalibrateTemperature final : public Strategy {
+ public:
+  std::string name() const override { return "calibrate_temperature"; }
+  Status check(const std::string& options) const override { return check_no_options(name(), options); }
+
+  Result<Decision> decide(const Model& model, const std::string& options, const Workbench& bench) const override {
+    if (!bench.calibration)
+      return Error(ErrorCode::insufficient_data, name(), "there are no calibration samples",
+                   "give the workbench a calibration set with labels");
+    MCOMP_TRY(labels, bench.calibration->labels());
+    // Rows that set ranges would do, but others are one more step away from what was fitted.
+    constexpr std::size_t enough = 100;
+    const bool separate = bench.other_rows.size() >= enough;
+    const std::vector<std::int64_t>& rows = separate ? bench.other_rows : bench.range_rows;
+    MCOMP_TRY(runner, bench.runner(model));
+    std::vector<float> logits;
+    std::int64_t classes = 0;
+    MCOMP_CHECK(run_rows(bench, *runner, rows, "fitting the temperature", {}, [&](const Tensor& output) -> Status {
+      if (output.rank() != 2)
+        return Error(ErrorCode::unsupported, name(),
+                     fmt::format("the network gives {}, not [samples, classes]", output), "calibrate classifiers");
+      MCOMP_TRY(values, output.values<float>("logits"));
+      classes = output.size(1);
+      logits.insert(logits.end(), values.begin(), values.end());
+      return {};
+    }));
+    if (std::holds_alternative<graph::Softmax>(model.network.find(model.network.output)->operation))
+      for (float& p : logits) p = std::log(p);
+    std::vector<std::int32_t> chosen;
+    for (const std::int64_t row : rows) chosen.push_back(labels[static_cast<std::size_t>(row)]);
+    const auto count = static_cast<std::int64_t>(rows.size());
+    MCOMP_TRY(logits_view, TensorView::of(std::span<const float>(logits), {count, classes}));
+    MCOMP_TRY(labels_view, TensorView::of(std::span<const std::int32_t>(chosen), {count}));
+    MCOMP_TRY(fit, calibrate::fit_temperature(logits_view, labels_view));
+    if (!fit.interior())
+      return Error(ErrorCode::insufficient_data, name(),
+                   fmt::format("these {} samples give no temperature: {}", count, fit),
+                   "use samples that the network was not trained on, and more of them");
+    const mcomp::detail::Json parameters{{"temperature", fit.temperature}};
+    return Decision{name(),
+                    options,
+                    parameters.dump(),
+                    {{"temperature", fmt::format("{:.4f}", fit.temperature),
+                      fmt::format("NLL {:.4f} -> {:.4f} on {} calibration samples{}", fit.nll_before, fit.nll_after,
+                                  count, separate ? "" : " that also set ranges"),
+                      0, 0, std::nullopt, std::nullopt}}};
+  }
+
+  Result<Model> apply(const Model& model, const Decision& decision) const override {
+    MCOMP_TRY(json, mcomp::detail::parse_json(decision.parameters, name()));
+    ObjectReader reader(json, name());
+    const double temperature = reader.number("temperature");
+    MCOMP_CHECK(reader.finish());
+    if (!(temperature > 0))
+      return Error(ErrorCode::corrupt, name(), fmt::format("temperature {}", temperature), "plan again");
+    Model result = model;
+    result.temperature = temperature;
+    return result;
+  }
+};
+
+} // namespace
+
+std::unique_ptr<Strategy> make_calibrate_temperature() {
+  return std::make_unique<CalibrateTemperature>();
+}
+
+} // namespace mcomp::inline v0::compress::detail
