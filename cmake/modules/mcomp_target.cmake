@@ -6,5 +6,27 @@ function(mcomp_compile_options target)
     # No contraction: whether a*b+c is fused would depend on the instruction set, and results must not.
     target_compile_options(${target} PRIVATE -Wall -Wextra -Wconversion -Wshadow -ffp-contract=off
       $<$<BOOL:${MCOMP_WARNINGS_AS_ERRORS}>:-Werror>)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+      # GCC 12 sees overlapping copies in `"text" + std::string` where there are none (GCC bug 105651).
+      target_compile_options(${target} PRIVATE -Wno-restrict)
+    endif()
+  endif()
+endfunction()
+
+# A shared library exports its namespace alone and leaves no symbol to be found by luck when it is loaded.
+function(mcomp_shared_library_options target)
+  get_target_property(type ${target} TYPE)
+  if(NOT type STREQUAL "SHARED_LIBRARY" OR NOT UNIX OR APPLE)
+    return()
+  endif()
+  target_link_options(${target} PRIVATE LINKER:--version-script=${PROJECT_SOURCE_DIR}/cmake/mcomp.map)
+  set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/mcomp.map)
+  if(NOT DEFINED CMAKE_INSTALL_RPATH)
+    # Installed side by side, and found so wherever the prefix lies.
+    set_target_properties(${target} PROPERTIES INSTALL_RPATH "$ORIGIN")
+  endif()
+  # Clang links the run-time of a sanitizer into the program only.
+  if(NOT "${CMAKE_CXX_FLAGS} ${CMAKE_SHARED_LINKER_FLAGS}" MATCHES "-fsanitize")
+    target_link_options(${target} PRIVATE LINKER:--no-undefined)
   endif()
 endfunction()
