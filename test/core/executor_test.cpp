@@ -12,7 +12,7 @@ using namespace mcomp;
 TEST_CASE("every executor runs each task once") {
   ThreadPool pool(3), alone(1);
   for (Executor* executor : std::initializer_list<Executor*>{&serial_executor(), &pool, &alone}) {
-    for (const std::size_t count : {0, 1, 2, 1000}) {
+    for (const std::size_t count : {0U, 1U, 2U, 1000U}) {
       std::vector<std::atomic<int>> runs(count);
       executor->run(count, [&](std::size_t i) { ++runs[i]; });
       for (const auto& n : runs) CHECK(n == 1);
