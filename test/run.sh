@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Runs everything that tests mcomp, from a fresh clone on Debian 12 too. Last line: "N passed, M failed".
+#
+# What is compiled, and why no more than that:
+#   build/release  GCC, shared, everything. All tests run here; shared, so that they also prove that what they call is
+#                  exported. The examples and benchmarks of the same build are what examples/run.sh runs.
+#   build/static   GCC, the static libraries for the consumer tests, and the kernel tests against oneDNN 3.x.
+#   build/asan     Clang 14, everything: its warnings, and the fast tests under the address and undefined-behaviour
+#                  sanitizers, with the static libraries.
+# Warnings are errors in all three.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p build/logs
+
+shared_folder=../shared
+jobs=$(nproc)
+passed=0 failed=0 status=0 table=''
+
+# stage NAME FUNCTION: runs it with -e in force, its output in build/logs; what it counts ("... tests failed out of T" of
+# ctest, or "N passed, M failed") goes into the sum, anything else counts as one. Its exit code is left in `status`.
+stage() {
+  local name=$1 begin=$SECONDS log=build/logs/$1.log counts ok=0 bad=0
+  echo "== $name"
+  set +e
+  (set -e; "$2") >"$log" 2>&1
+  status=$?
+  set -e
+  if counts=$(grep -oE '[0-9]+ tests? failed out of [0-9]+' "$log" | tail -n 1) && [ -n "$counts" ]; then
+    bad=${counts%% *} ok=$((${counts##* } - bad))
+  elif counts=$(grep -oE '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1) && [ -n "$counts" ]; then
+    ok=${counts%% *} bad=$(cut -d' ' -f3 <<<"$counts")
+  elif [ $status = 0 ]; then
+    ok=1
+  fi
+  if [ $status != 0 ]; then
+    [ "$bad" != 0 ] || bad=1
+    tail -n 150 "$log"
+  fi
+  passed=$((passed + ok)) failed=$((failed + bad))
+  table+=$(printf '%6d s  %3d passed  %3d failed  %s' $((SECONDS - begin)) "$ok" "$bad" "$name")$'\n'
+}
+skip() {
+  echo "== $1: skipped, $2"
+  table+=$(printf '     -    skipped                 %s: %s' "$1" "$2")$'\n'
+}
+
+launcher=()
+configure() { cmake --preset "$@" -DMCOMP_WARNINGS_AS_ERRORS=ON -DMCOMP_REQUIRE_ONEDNN=ON "${launcher[@]}"; }
+
+dependencies() { test/install_dependencies.sh test; }
+rooms() { python3 "$shared_folder/tools/rooms.py" .; }
+release_build() {
+  configure release -DBUILD_SHARED_LIBS=ON -DMCOMP_BUILD_TESTS=ON -DMCOMP_BUILD_EXAMPLES=ON -DMCOMP_BUILD_BENCH=ON
+  cmake --build build/release -j "$jobs"
+}
+release_tests() { ctest --preset release -j "$jobs"; }
+static_build() {
+  configure release -B build/static -DBUILD_SHARED_LIBS=OFF -DMCOMP_BUILD_EXAMPLES=OFF -DMCOMP_BUILD_BENCH=OFF "$@"
+  cmake --build build/static -j "$jobs" --target mcomp_core mcomp_kernels
+}
+# The prefix with oneDNN 3.x, mirrored: where the copy at hand has lost the symbolic links of its library (each is then a
+# small file that holds the name of its target), they are made again.
+onednn3_build() {
+  local mirror=$PWD/build/onednn3 file
+  rm -rf "$mirror"
+  cp -rs "$(realpath "$shared_folder/onednn3")" "$mirror"
+  for file in "$mirror"/lib/libdnnl.so*; do
+    if [ "$(stat -Lc %s "$file")" -lt 256 ]; then ln -sf "$(cat "$file")" "$file"; fi
+  done
+  static_build "-Ddnnl_ROOT=$mirror"
+  cmake --build build/static -j "$jobs" --target test_kernels
+}
+onednn3_tests() { ctest --test-dir build/static -R '^kernels$' --no-tests=error --output-on-failure; }
+consumers() { test/consumer/run.sh build/consumer --shared build/release --static build/static; }
+asan_build() {
+  configure asan -DCMAKE_CXX_COMPILER=clang++-14
+  cmake --build build/asan -j "$jobs"
+}
+asan_tests() { ctest --preset asan -j "$jobs"; }
+
+stage dependencies dependencies
+if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+if [ -f "$shared_folder/tools/rooms.py" ]; then
+  stage rooms rooms
+else
+  skip rooms "no $shared_folder/tools/rooms.py"
+fi
+stage release-build release_build
+if [ $status = 0 ]; then stage release-tests release_tests; fi
+if [ -d "$shared_folder/onednn3" ]; then
+  stage onednn3-build onednn3_build
+  if [ $status = 0 ]; then stage onednn3-tests onednn3_tests; fi
+else
+  stage static-build static_build
+  skip onednn3-tests "no $shared_folder/onednn3"
+fi
+stage consumers consumers
+stage asan-build asan_build
+if [ $status = 0 ]; then stage asan-tests asan_tests; fi
+
+echo
+printf '%s' "$table"
+if [ ! -d "$shared_folder/data" ]; then
+  skips=$(awk -F": " '/^skipped for want of data: / { sum += $2 } END { print sum + 0 }' build/release/Testing/Temporary/LastTest.log)
+  echo "skipped for want of test data ($shared_folder/data): $skips"
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
