@@ -70,7 +70,7 @@ onednn3_build() {
   static_build "-Ddnnl_ROOT=$mirror"
   cmake --build build/static -j "$jobs" --target test_kernels
 }
-onednn3_tests() { ctest --test-dir build/static -R '^kernels$' --no-tests=error --output-on-failure; }
+onednn3_tests() { ctest --test-dir build/static -R '^kernels' --no-tests=error --output-on-failure; }
 consumers() { test/consumer/run.sh build/consumer --shared build/release --static build/static; }
 asan_build() {
   configure asan -DCMAKE_CXX_COMPILER=clang++-14

@@ -11,6 +11,7 @@
 #include "mcomp/core/sha256.hpp"
 #include "mcomp/core/tensor.hpp"
 #include "mcomp/core/version.hpp"
+#include "mcomp/kernels/capabilities.hpp"
 
 namespace {
 int failures = 0;
@@ -36,7 +37,8 @@ int main() {
   expect(fmt::format("{}", tensor.view()) == "f32 [2, 3]", "a tensor prints as its type and shape");
   // FIPS 180-4, the example "abc".
   expect(mcomp::sha256("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "SHA-256 of abc");
-  expect(mcomp::fingerprint(tensor) != mcomp::fingerprint(mcomp::to_f32(tensor.view().rows(0, 1).value(), "row").value()),
+  expect(mcomp::fingerprint(tensor) !=
+             mcomp::fingerprint(mcomp::to_f32(tensor.view().rows(0, 1).value(), "row").value()),
          "different tensors have different fingerprints");
 
   const auto wrong = mcomp::Tensor::from(numbers, mcomp::Shape{4, 4});
@@ -58,6 +60,10 @@ int main() {
   std::string order;
   static_cast<mcomp::Executor&>(reversed).run(3, [&](std::size_t i) { order += static_cast<char>('0' + i); });
   expect(order == "210", "an executor derived here works");
-  if (failures == 0) fmt::print("mcomp {}: {}\n", MCOMP_VERSION_STRING, tensor.view());
+
+  const mcomp::kernels::Capabilities capabilities = mcomp::kernels::capabilities();
+  expect(capabilities.onednn == !capabilities.onednn_version.empty(),
+         "the oneDNN that is loaded fits the one compiled for");
+  if (failures == 0) fmt::print("mcomp {}: {}; {}\n", MCOMP_VERSION_STRING, tensor.view(), capabilities);
   return failures;
 }
