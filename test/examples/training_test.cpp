@@ -9,6 +9,8 @@
 #include "mcomp/core/executor.hpp"
 #include "mcomp/core/random.hpp"
 #include "mcomp/core/sha256.hpp"
+#include "mcomp/graph/reference_runner.hpp"
+#include "mcomp/graph/resnet.hpp"
 
 using namespace example;
 
@@ -53,6 +55,32 @@ TEST_CASE("the network has the tensors of a CIFAR ResNet of depth 8") {
   CHECK(tensors.find("linear.bias")->shape() == mcomp::Shape{10});
   // 9 (16 + 2 16^2 + 16 32 + 32^2 + 32 64 + 64^2) + 2 (3 16 + 2 32 + 2 64) + 650 parameters, 480 running statistics
   CHECK(tensors.bytes() == 4 * (75002 + 480));
+}
+
+TEST_CASE("the library runs the network's tensors to the same logits") {
+  ResidualNetwork network({}, 7);
+  mcomp::Random random(8);
+  for (float& w : network.parameters()) w += static_cast<float>(0.05 * random.normal());
+  for (float& s : network.statistics()) s += static_cast<float>(random.uniform());
+  std::vector<std::uint8_t> pixels(2 * 28 * 28);
+  for (auto& pixel : pixels) pixel = static_cast<std::uint8_t>(random.below(256));
+  auto work = network.workspace(2);
+  for (std::size_t i = 0; i < pixels.size(); ++i) work.input[i] = normalized(pixels[i]);
+  network.infer(2, work);
+
+  auto described = mcomp::graph::cifar_resnet({.depth = 8,
+                                               .classes = 10,
+                                               .image = {1, 28, 28},
+                                               .mean = {static_cast<double>(fashion_mean)},
+                                               .stddev = {static_cast<double>(fashion_deviation)}})
+                       .value();
+  auto runner = mcomp::graph::reference_runner(described, network.tensors().value()).value();
+  const auto raw = mcomp::Tensor::from(pixels, {2, 1, 28, 28}).value();
+  const auto logits = mcomp::graph::run_batches(*runner, raw, 2).value();
+  const auto expected = logits.values<float>("logits").value();
+  REQUIRE(expected.size() == work.logits.size());
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    CHECK(work.logits[i] == Approx(expected[i]).epsilon(1e-4).margin(1e-4));
 }
 
 TEST_CASE("the gradient of every tensor of the network is the loss's slope along it") {
