@@ -1,10 +1,13 @@
 // Trains a residual network of depth 8 on Fashion-MNIST and writes its weights as safetensors: the network that
 // compress_classifier makes smaller. The test images are looked at once, behind the last step.
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <numeric>
+#include <span>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "fashion_mnist.hpp"

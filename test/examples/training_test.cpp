@@ -1,7 +1,10 @@
 #include "training.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "catch.hpp"
