@@ -22,7 +22,11 @@
 //                          "activations": {"observer", "percentile", "averaging_constant", "bins"}, "keep_f32":
 //                          [layers], "never_slower" (true). Runs convolutions and linear layers in integers with uint8
 //                          activations; where the workbench can time layers, those that would not become faster stay.
-//   calibrate_temperature  no options. Fits the temperature on calibration samples that set no range, with labels.
+//   calibrate_temperature  "held_out" (false): whether the network was not trained on the calibration samples. Fits the
+//                          temperature on calibration samples that set no range, with labels. Samples that give none
+//                          (all right, or no better than chance) leave it, and so does a temperature below 1 from
+//                          samples that are not held out: on what it was trained on, a network always seems to deserve
+//                          more confidence. The plan says so.
 
 namespace mcomp::inline v0::compress {
 

@@ -9,12 +9,24 @@ using mcomp::detail::ObjectReader;
 
 namespace {
 
+Result<bool> read_held_out(const std::string& options) {
+  MCOMP_TRY(json, mcomp::detail::parse_json(options, "calibrate_temperature"));
+  ObjectReader reader(json, "calibrate_temperature");
+  const bool held_out = reader.boolean("held_out", false);
+  MCOMP_CHECK(reader.finish());
+  return held_out;
+}
+
 class CalibrateTemperature final : public Strategy {
  public:
   std::string name() const override { return "calibrate_temperature"; }
-  Status check(const std::string& options) const override { return check_no_options(name(), options); }
+  Status check(const std::string& options) const override {
+    if (auto held_out = read_held_out(options); !held_out) return held_out.error();
+    return {};
+  }
 
   Result<Decision> decide(const Model& model, const std::string& options, const Workbench& bench) const override {
+    MCOMP_TRY(held_out, read_held_out(options));
     if (!bench.calibration)
       return Error(ErrorCode::insufficient_data, name(), "there are no calibration samples",
                    "give the workbench a calibration set with labels");
@@ -43,29 +55,29 @@ class CalibrateTemperature final : public Strategy {
     MCOMP_TRY(logits_view, TensorView::of(std::span<const float>(logits), {count, classes}));
     MCOMP_TRY(labels_view, TensorView::of(std::span<const std::int32_t>(chosen), {count}));
     MCOMP_TRY(fit, calibrate::fit_temperature(logits_view, labels_view));
-    if (!fit.interior())
-      return Error(ErrorCode::insufficient_data, name(),
-                   fmt::format("these {} samples give no temperature: {}", count, fit),
-                   "use samples that the network was not trained on, and more of them");
-    const mcomp::detail::Json parameters{{"temperature", fit.temperature}};
-    return Decision{name(),
-                    options,
-                    parameters.dump(),
-                    {{"temperature", fmt::format("{:.4f}", fit.temperature),
-                      fmt::format("NLL {:.4f} -> {:.4f} on {} calibration samples{}", fit.nll_before, fit.nll_after,
-                                  count, separate ? "" : " that also set ranges"),
-                      0, 0, std::nullopt, std::nullopt}}};
+    const std::string found =
+        fmt::format("{} on {} calibration samples{}", fit, count, separate ? "" : " that also set ranges");
+    mcomp::detail::Json parameters = mcomp::detail::Json::object();
+    PlanEntry entry{"temperature", "left as it is", found, 0, 0, std::nullopt, std::nullopt};
+    // A limit is no temperature: such samples say nothing about confidence, and the plan says that instead.
+    if (fit.interior() && (held_out || fit.temperature >= 1)) {
+      parameters["temperature"] = fit.temperature;
+      entry.action = fmt::format("{:.4f}", fit.temperature);
+    } else if (fit.interior()) {
+      entry.reason +=
+          "; more confidence is not taken from samples that the network may have been trained on (held_out)";
+    }
+    return Decision{name(), options, parameters.dump(), {std::move(entry)}};
   }
 
   Result<Model> apply(const Model& model, const Decision& decision) const override {
     MCOMP_TRY(json, mcomp::detail::parse_json(decision.parameters, name()));
     ObjectReader reader(json, name());
-    const double temperature = reader.number("temperature");
-    MCOMP_CHECK(reader.finish());
-    if (!(temperature > 0))
-      return Error(ErrorCode::corrupt, name(), fmt::format("temperature {}", temperature), "plan again");
     Model result = model;
-    result.temperature = temperature;
+    if (reader.has("temperature")) result.temperature = reader.number("temperature");
+    MCOMP_CHECK(reader.finish());
+    if (result.temperature && !(*result.temperature > 0))
+      return Error(ErrorCode::corrupt, name(), fmt::format("temperature {}", *result.temperature), "plan again");
     return result;
   }
 };
