@@ -94,7 +94,8 @@ Result<Samples> read_test_samples(const InputOptions& options) {
 }
 
 Result<Inputs> read_inputs(const InputOptions& options) {
-  auto recipe = mcomp::compress::Recipe::read(or_own(options.recipe, "recipe.json"));
+  auto recipe = mcomp::compress::Recipe::read(
+      or_own(options.recipe, is_fashion_mnist(options) ? "fashion_mnist.json" : "recipe.json"));
   if (!recipe) return recipe.error();
   auto prices = mcomp::cost::PriceCatalogue::read(or_own(options.prices, "prices.json"));
   if (!prices) return prices.error();

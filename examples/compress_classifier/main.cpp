@@ -292,12 +292,10 @@ Result<ExitStatus> Run::compress() {
 
   // The baseline: the same network in f32, with what costs nothing done as well, so that the candidate wins no race
   // against a handicapped one.
-  mcomp::compress::Recipe baseline_recipe{.name = "baseline",
-                                          .description = {},
-                                          .steps = {{"fold_batch_norm", "{}"}, {"calibrate_temperature", "{}"}},
-                                          .criteria = {}};
-  baseline_recipe.calibration_samples = in.recipe.calibration_samples;
-  baseline_recipe.seed = in.recipe.seed;
+  mcomp::compress::Recipe baseline_recipe = in.recipe;
+  baseline_recipe.name = "baseline";
+  std::erase_if(baseline_recipe.steps, [](const auto& step) { return step.strategy != "calibrate_temperature"; });
+  baseline_recipe.steps.insert(baseline_recipe.steps.begin(), {"fold_batch_norm", "{}"});
   const auto baseline_plan = make_plan(in, baseline_recipe, false);
   if (!baseline_plan) return baseline_plan.error();
   const auto baseline = mcomp::compress::apply(*baseline_plan, in.model);
