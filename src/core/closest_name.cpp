@@ -42,7 +42,8 @@ std::string did_you_mean(std::string_view name, const std::vector<std::string>& 
   if (known.empty()) return "there are no names to choose from";
   constexpr std::size_t most_shown = 20;
   std::string list;
-  for (std::size_t i = 0; i < known.size() && i < most_shown; ++i) list += fmt::format("{}{}", i == 0 ? "" : ", ", known[i]);
+  for (std::size_t i = 0; i < known.size() && i < most_shown; ++i)
+    list += fmt::format("{}{}", i == 0 ? "" : ", ", known[i]);
   return fmt::format("use one of {}{}", list, known.size() > most_shown ? " ..." : "");
 }
 

@@ -33,7 +33,8 @@ struct Descriptor {
   }
 };
 
-/// Opens a regular file and tells its size.
+/// Tells the size of a regular file. Files are opened without waiting, so that a pipe is refused here and does not
+/// hang.
 Result<std::int64_t> file_size(int descriptor, const std::filesystem::path& path) {
   struct stat info {};
   if (::fstat(descriptor, &info) != 0) return open_error(path, errno);
@@ -45,7 +46,7 @@ Result<std::int64_t> file_size(int descriptor, const std::filesystem::path& path
 } // namespace
 
 Result<std::string> read_file(const std::filesystem::path& path, std::int64_t limit) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.number < 0) return open_error(path, errno);
   MCOMP_TRY(size, file_size(file.number, path));
   if (size > limit)
@@ -65,7 +66,7 @@ Result<std::string> read_file(const std::filesystem::path& path, std::int64_t li
 }
 
 Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem::path& path) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.number < 0) return open_error(path, errno);
   MCOMP_TRY(size, file_size(file.number, path));
   if (size == 0) return std::shared_ptr<const MappedFile>(new MappedFile({}));

@@ -74,6 +74,11 @@ constexpr double largest_exact_integer = 9007199254740992.0; // 2^53
 } // namespace
 
 Result<Json> parse_json(std::string_view text, const std::string& subject) {
+  // The parser takes a NUL for the end of the text, and skips a byte order mark; neither belongs into JSON (RFC
+  // 8259, 8.1).
+  if (text.find('\0') != std::string_view::npos || text.starts_with("\xef\xbb\xbf"))
+    return Error(ErrorCode::corrupt, subject, "not valid JSON: it holds a NUL or begins with a byte order mark",
+                 "repair the file or write it anew");
   Builder builder;
   if (!Json::sax_parse(text.begin(), text.end(), &builder))
     return Error(ErrorCode::corrupt, subject, "not valid JSON: " + builder.problem, "repair the file or write it anew");

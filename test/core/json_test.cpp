@@ -1,5 +1,7 @@
 #include "core/json.hpp"
 
+#include <sys/stat.h>
+
 #include "catch.hpp"
 #include "data.hpp"
 #include "mcomp/core/cpu.hpp"
@@ -18,6 +20,8 @@ TEST_CASE("JSON that other parsers let pass is refused") {
     CHECK(parsed.error().code() == ErrorCode::corrupt);
     CHECK(mcomp_test::well_formed(parsed.error()));
   }
+  CHECK_FALSE(parse_json(std::string_view("{}\0{}", 5), "file.json"));
+  CHECK_FALSE(parse_json("\xef\xbb\xbf{}", "file.json"));
   CHECK(parse_json(std::string(64, '[') + std::string(64, ']'), "deep"));
   CHECK_FALSE(parse_json(std::string(65, '[') + std::string(65, ']'), "deep"));
   CHECK_FALSE(parse_json(std::string(1000000, '['), "deep"));
@@ -57,6 +61,9 @@ TEST_CASE("files are replaced whole or not at all") {
   CHECK_FALSE(read_file(path, 2));
   CHECK(MappedFile::open(path).value()->bytes().size() == 3);
   CHECK_FALSE(MappedFile::open(folder / "b.txt"));
+  REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  CHECK(read_file(folder / "pipe").error().code() == ErrorCode::io_failure);
+  CHECK(MappedFile::open(folder / "pipe").error().code() == ErrorCode::io_failure);
   CHECK(read_file("/dev/null").error().code() == ErrorCode::io_failure);
 }
 
