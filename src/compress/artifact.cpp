@@ -19,12 +19,10 @@ constexpr const char* weights_file = "model.safetensors";
 constexpr const char* manifest_file = "manifest.json";
 constexpr const char* scale_suffix = ".scale";
 
+/// The weight tensor of a layer by its name; null where there is none.
 const std::string* weight_name(const graph::Network& network, const std::string& layer) {
   const graph::Layer* found = network.find(layer);
-  if (!found) return nullptr;
-  if (const auto* c = std::get_if<graph::Convolution>(&found->operation)) return &c->weight;
-  if (const auto* l = std::get_if<graph::Linear>(&found->operation)) return &l->weight;
-  return nullptr;
+  return found ? graph::weight_names(found->operation).weight : nullptr;
 }
 
 Error bad_layer(const std::string& layer) {

@@ -9,16 +9,6 @@
 
 namespace mcomp::inline v0::compress {
 
-namespace {
-
-const std::string* weight_of(const graph::Layer& layer) {
-  if (const auto* c = std::get_if<graph::Convolution>(&layer.operation)) return &c->weight;
-  if (const auto* l = std::get_if<graph::Linear>(&layer.operation)) return &l->weight;
-  return nullptr;
-}
-
-} // namespace
-
 Result<quant::Program> Model::program() const {
   return quant::lower(network, weights, quantization);
 }
@@ -28,7 +18,8 @@ std::int64_t Model::stored_bytes() const {
   std::map<std::string, std::int64_t> quantized; // weight name -> bytes
   for (const auto& [layer, tensor] : quantization.weights)
     if (const graph::Layer* found = network.find(layer))
-      if (const std::string* name = weight_of(*found)) quantized[*name] = tensor.stored_bytes();
+      if (const std::string* name = graph::weight_names(found->operation).weight)
+        quantized[*name] = tensor.stored_bytes();
   for (const std::string& name : graph::tensor_names(network)) {
     if (const auto found = quantized.find(name); found != quantized.end())
       bytes += found->second;

@@ -13,6 +13,18 @@ std::string operation_name(const Operation& operation) {
   return names.at(operation.index());
 }
 
+WeightNames weight_names(const Operation& operation) noexcept {
+  if (const auto* c = std::get_if<Convolution>(&operation)) return {&c->weight, &c->bias};
+  if (const auto* l = std::get_if<Linear>(&operation)) return {&l->weight, &l->bias};
+  return {};
+}
+
+Shape with_samples(std::int64_t samples, const Shape& shape) {
+  Shape result{samples};
+  for (const std::int64_t size : shape.sizes()) result.push_back(size);
+  return result;
+}
+
 const Layer* Network::find(std::string_view layer) const noexcept {
   const std::ptrdiff_t i = index(layer);
   return i < 0 ? nullptr : &layers[static_cast<std::size_t>(i)];
@@ -50,8 +62,7 @@ std::vector<std::string> tensor_names(const Network& network) {
     if (!name.empty()) names.push_back(name);
   };
   for (const Layer& layer : network.layers) {
-    if (const auto* c = std::get_if<Convolution>(&layer.operation)) add(c->weight), add(c->bias);
-    if (const auto* l = std::get_if<Linear>(&layer.operation)) add(l->weight), add(l->bias);
+    if (const WeightNames used = weight_names(layer.operation)) add(*used.weight), add(*used.bias);
     if (const auto* b = std::get_if<BatchNorm>(&layer.operation))
       add(b->weight), add(b->bias), add(b->running_mean), add(b->running_var);
   }

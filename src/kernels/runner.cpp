@@ -32,30 +32,19 @@ std::optional<Parameters> as_unsigned(std::optional<Parameters> codes) {
   return codes;
 }
 
-/// [samples] + shape
-Shape batched(std::int64_t samples, const Shape& shape) {
-  Shape result{samples};
-  for (const std::int64_t size : shape.sizes()) result.push_back(size);
-  return result;
-}
-
 /// The kernel of a convolution or linear step.
 Result<std::unique_ptr<LayerKernel>> make_kernel(const Program& program, const Step& step, bool codes_outside) {
   const Shape &in = program.values[step.inputs[0]].shape, &out = program.values[step.output].shape;
   detail::PrimitiveShape s;
   s.in_channels = in[0];
   s.out_channels = out[0];
-  const std::string *weight_name = nullptr, *bias_name = nullptr;
+  const graph::WeightNames names = graph::weight_names(step.operation);
   if (const auto* c = std::get_if<graph::Convolution>(&step.operation)) {
     s.in_height = in[1], s.in_width = in[2], s.out_height = out[1], s.out_width = out[2];
     s.kernel_height = c->kernel[0], s.kernel_width = c->kernel[1];
     s.stride_height = c->stride[0], s.stride_width = c->stride[1];
     s.pad_top = s.pad_bottom = c->padding[0], s.pad_left = s.pad_right = c->padding[1];
     s.groups = c->groups;
-    weight_name = &c->weight, bias_name = &c->bias;
-  } else {
-    const auto& l = std::get<graph::Linear>(step.operation);
-    weight_name = &l.weight, bias_name = &l.bias;
   }
   LayerSpec spec{s, std::nullopt, step.activation, step.residual.has_value(), std::nullopt, std::nullopt};
   if (codes_outside) {
@@ -70,12 +59,12 @@ Result<std::unique_ptr<LayerKernel>> make_kernel(const Program& program, const S
     if (!kernel) return named(kernel.error());
     return kernel;
   }
-  MCOMP_TRY(view, program.weights.find(*weight_name));
+  MCOMP_TRY(view, program.weights.find(*names.weight));
   MCOMP_TRY(weights, Tensor::copy_of(view));
   std::vector<float> bias;
-  if (!bias_name->empty()) {
-    MCOMP_TRY(bias_view, program.weights.find(*bias_name));
-    MCOMP_TRY(values, bias_view.values<float>(*bias_name));
+  if (!names.bias->empty()) {
+    MCOMP_TRY(bias_view, program.weights.find(*names.bias));
+    MCOMP_TRY(values, bias_view.values<float>(*names.bias));
     bias.assign(values.begin(), values.end());
   }
   auto kernel = LayerKernel::real(std::move(spec), std::move(weights), std::move(bias));
@@ -89,11 +78,6 @@ std::int64_t default_micro_batch(const Program& program) {
   std::int64_t largest = 1;
   for (const Value& value : program.values) largest = std::max(largest, value.shape.elements() * 4);
   return std::clamp<std::int64_t>(cache / largest, 1, 64);
-}
-
-bool has_weights(const Step& step) {
-  return std::holds_alternative<graph::Convolution>(step.operation) ||
-         std::holds_alternative<graph::Linear>(step.operation);
 }
 
 /// Memory of one task: the slots that values live in, and what layers need.
@@ -111,7 +95,7 @@ class ExecutedRunner final : public quant::ProgramRunner {
     for (Value& value : program_.values) value.codes = as_unsigned(value.codes);
     for (const Step& step : program_.steps) {
       kernels_.emplace_back();
-      if (!has_weights(step)) continue;
+      if (!graph::weight_names(step.operation)) continue;
       MCOMP_TRY(kernel, make_kernel(program_, step, true));
       kernels_.back() = std::move(kernel);
     }
@@ -128,7 +112,7 @@ class ExecutedRunner final : public quant::ProgramRunner {
     MCOMP_CHECK(check_input(input));
     const std::int64_t samples = input.size(0);
     const Value& out = program_.values[program_.output];
-    MCOMP_TRY(output, Tensor::uninitialized(DType::f32, batched(samples, out.shape)));
+    MCOMP_TRY(output, Tensor::uninitialized(DType::f32, graph::with_samples(samples, out.shape)));
     const bool observed = tap || accumulator_tap_;
     const std::int64_t part = std::min(samples, options_.micro_batch);
     const std::int64_t parts = (samples + part - 1) / part;
@@ -179,7 +163,7 @@ class ExecutedRunner final : public quant::ProgramRunner {
     MCOMP_TRY(values, input.values<float>("input"));
     static_cast<void>(values);
     if (input.rank() == 0 || input.size(0) == 0 ||
-        input.shape() != batched(input.size(0), program_.network.input.shape))
+        input.shape() != graph::with_samples(input.size(0), program_.network.input.shape))
       return Error(ErrorCode::invalid_shape, "input",
                    fmt::format("shape {} is not [samples] + {} with at least one sample", input.shape(),
                                program_.network.input.shape),
@@ -213,9 +197,9 @@ class ExecutedRunner final : public quant::ProgramRunner {
     slot_[0] = take(value_bytes(0));
     for (std::size_t s = 0; s < program_.steps.size(); ++s) {
       const Step& step = program_.steps[s];
-      const bool f32_sum = step.residual && has_weights(step) && !step.integer && !program_.values[step.output].codes &&
-                           !program_.values[*step.residual].codes && last_use[*step.residual] == s &&
-                           *step.residual != step.inputs[0];
+      const bool f32_sum = step.residual && graph::weight_names(step.operation) && !step.integer &&
+                           !program_.values[step.output].codes && !program_.values[*step.residual].codes &&
+                           last_use[*step.residual] == s && *step.residual != step.inputs[0];
       slot_[step.output] = f32_sum ? slot_[*step.residual] : take(value_bytes(step.output));
       std::vector<std::size_t> read = step.inputs;
       if (step.residual) read.push_back(*step.residual);
@@ -282,7 +266,7 @@ class ExecutedRunner final : public quant::ProgramRunner {
 
   Status report(std::int64_t samples, std::size_t value, Memory& m, const graph::Tap& tap) const {
     const Value& v = program_.values[value];
-    MCOMP_TRY(real, Tensor::uninitialized(DType::f32, batched(samples, v.shape)));
+    MCOMP_TRY(real, Tensor::uninitialized(DType::f32, graph::with_samples(samples, v.shape)));
     detail::channels_to_first(as_f32(samples, value, m, m.third), samples, Plane(v.shape),
                               static_cast<float*>(real.data()));
     tap(v.name, real);
@@ -297,8 +281,8 @@ class ExecutedRunner final : public quant::ProgramRunner {
     if (!step.integer || !accumulator_tap_)
       return kernels_[index]->run(samples, x, residual, data(m, step.output), m.workspace);
     const Shape& shape = program_.values[step.output].shape;
-    MCOMP_TRY(last, Tensor::uninitialized(DType::int32, batched(samples, shape)));
-    MCOMP_TRY(sums, Tensor::uninitialized(DType::int32, batched(samples, shape)));
+    MCOMP_TRY(last, Tensor::uninitialized(DType::int32, graph::with_samples(samples, shape)));
+    MCOMP_TRY(sums, Tensor::uninitialized(DType::int32, graph::with_samples(samples, shape)));
     MCOMP_CHECK(kernels_[index]->run(samples, x, residual, data(m, step.output), m.workspace,
                                      static_cast<std::int32_t*>(last.data())));
     detail::channels_to_first(static_cast<const std::int32_t*>(last.data()), samples, Plane(shape),
@@ -410,26 +394,30 @@ Result<quant::FloatStep> float_step(const Program& program, const ExecutionOptio
   MCOMP_CHECK(require_execution());
   auto kernels = std::make_shared<std::map<std::string, std::unique_ptr<LayerKernel>>>();
   for (const Step& step : program.steps)
-    if (has_weights(step) && !step.integer) {
+    if (graph::weight_names(step.operation) && !step.integer) {
       MCOMP_TRY(kernel, make_kernel(program, step, false));
       kernels->emplace(step.layer, std::move(kernel));
     }
   const int threads = options.threads;
   const std::int64_t micro_batch = options.micro_batch > 0 ? options.micro_batch : default_micro_batch(program);
-  return quant::FloatStep([kernels, threads, micro_batch](const Step& step, const std::vector<const Tensor*>& inputs) -> Result<Tensor> {
+  return quant::FloatStep([kernels, threads, micro_batch](const Step& step,
+                                                          const std::vector<const Tensor*>& inputs) -> Result<Tensor> {
     const auto found = kernels->find(step.layer);
     if (found == kernels->end())
-      return Error(ErrorCode::not_found, fmt::format("layer '{}'", step.layer), "it is not an f32 step of the program given to float_step",
-                   "simulate the same program");
+      return Error(ErrorCode::not_found, fmt::format("layer '{}'", step.layer),
+                   "it is not an f32 step of the program given to float_step", "simulate the same program");
     const LayerKernel& kernel = *found->second;
     const auto& s = kernel.spec().shape;
     const std::int64_t samples = inputs[0]->size(0);
-    const Plane in(Shape{s.in_channels, s.in_height, s.in_width}), out(Shape{s.out_channels, s.out_height, s.out_width});
-    MCOMP_TRY(result, Tensor::uninitialized(DType::f32, s.linear() ? Shape{samples, s.out_channels}
-                                                                   : Shape{samples, s.out_channels, s.out_height, s.out_width}));
+    const Plane in(Shape{s.in_channels, s.in_height, s.in_width}),
+        out(Shape{s.out_channels, s.out_height, s.out_width});
+    MCOMP_TRY(result, Tensor::uninitialized(DType::f32,
+                                            s.linear() ? Shape{samples, s.out_channels}
+                                                       : Shape{samples, s.out_channels, s.out_height, s.out_width}));
     const auto last = [](const Tensor& t, std::int64_t begin, std::int64_t count, const Plane& plane) {
       std::vector<float> copy(static_cast<std::size_t>(count * plane.elements()));
-      detail::channels_to_last(static_cast<const float*>(t.data()) + begin * plane.elements(), count, plane, copy.data());
+      detail::channels_to_last(static_cast<const float*>(t.data()) + begin * plane.elements(), count, plane,
+                               copy.data());
       return copy;
     };
     Workspace workspace;
@@ -438,7 +426,8 @@ Result<quant::FloatStep> float_step(const Program& program, const ExecutionOptio
     for (std::int64_t begin = 0; begin < samples; begin += micro_batch) {
       const std::int64_t count = std::min(micro_batch, samples - begin);
       const std::vector<float> x = last(*inputs[0], begin, count, in);
-      const std::vector<float> residual = inputs.size() > 1 ? last(*inputs[1], begin, count, out) : std::vector<float>();
+      const std::vector<float> residual =
+          inputs.size() > 1 ? last(*inputs[1], begin, count, out) : std::vector<float>();
       std::vector<float> y(static_cast<std::size_t>(count * out.elements()));
       MCOMP_CHECK(kernel.run(count, x.data(), residual.empty() ? nullptr : residual.data(), y.data(), workspace));
       detail::channels_to_first(y.data(), count, out, static_cast<float*>(result.data()) + begin * out.elements());

@@ -19,17 +19,6 @@ using graph::Layer;
 using graph::Linear;
 using graph::Network;
 
-struct WeightNames {
-  const std::string *weight, *bias;
-};
-
-/// The tensors of a layer that multiplies by weights.
-std::optional<WeightNames> weight_names(const graph::Operation& operation) {
-  if (const auto* c = std::get_if<Convolution>(&operation)) return WeightNames{&c->weight, &c->bias};
-  if (const auto* l = std::get_if<Linear>(&operation)) return WeightNames{&l->weight, &l->bias};
-  return std::nullopt;
-}
-
 /// Operations whose result on codes is the code of their result, whatever the scale.
 bool works_on_codes(const graph::Operation& operation) {
   if (const auto* p = std::get_if<graph::Pooling>(&operation)) return p->kind == graph::PoolingKind::max;
@@ -72,7 +61,7 @@ class Lowering {
     for (const auto& [name, tensor] : quantization_.weights) {
       const Layer* layer = network_.find(name);
       if (!layer) return unknown(name);
-      if (!weight_names(layer->operation))
+      if (!graph::weight_names(layer->operation))
         return Error(ErrorCode::unsupported, fmt::format("layer '{}'", name), "it has no weights to run in integers",
                      "quantize convolutions and linear layers");
     }
@@ -126,7 +115,7 @@ class Lowering {
       fusion.activation = activation->kind;
       fusion.finished = true;
       extend(static_cast<std::size_t>(j), i, std::move(fusion));
-    } else if (weight_names(layer.operation)) {
+    } else if (graph::weight_names(layer.operation)) {
       tail_[i] = {i, {i}, std::nullopt, std::nullopt, false};
     }
   }
@@ -172,13 +161,13 @@ class Lowering {
     std::optional<Parameters> codes = codes_of(layer.name);
     const Value& input = program_.values[step.inputs[0]];
     if (!codes && works_on_codes(step.operation)) codes = input.codes;
-    if (const auto names = weight_names(step.operation)) {
+    if (const auto names = graph::weight_names(step.operation)) {
       if (const auto q = quantization_.weights.find(step.layer); q != quantization_.weights.end() && input.codes) {
-        MCOMP_TRY(integer, integer_weights(step.layer, main, q->second, *input.codes, *names->bias));
+        MCOMP_TRY(integer, integer_weights(step.layer, main, q->second, *input.codes, *names.bias));
         step.integer = std::make_shared<const IntegerWeights>(std::move(integer));
       } else {
-        MCOMP_CHECK(keep(*names->weight));
-        MCOMP_CHECK(keep(*names->bias));
+        MCOMP_CHECK(keep(*names.weight));
+        MCOMP_CHECK(keep(*names.bias));
       }
     } else {
       Network one = network_;
@@ -263,34 +252,19 @@ class Lowering {
   Program program_;
 };
 
-/// The network without the layers whose weights are given as codes, so that their f32 weights need not exist.
-Status check_float_weights(const Network& network, const TensorStore& weights,
-                           const NetworkQuantization& quantization) {
-  TensorStore present = weights;
-  for (const auto& [name, q] : quantization.weights) {
-    const Layer* layer = network.find(name);
-    if (!layer) continue; // reported by name later
-    const auto names = weight_names(layer->operation);
-    if (!names || present.contains(*names->weight)) continue;
-    MCOMP_TRY(values, dequantize(q));
-    present.put(*names->weight, std::move(values));
-  }
-  return graph::check_weights(network, present);
-}
-
 } // namespace
 
 Result<Program> lower(const Network& network, const TensorStore& weights, const NetworkQuantization& quantization) {
   MCOMP_TRY(shapes, graph::infer_shapes(network));
-  MCOMP_CHECK(check_float_weights(network, weights, quantization));
-  TensorStore available = weights;
+  TensorStore available = weights; // where a layer is given as codes alone, the numbers that they mean
   for (const auto& [name, q] : quantization.weights) {
     const Layer* layer = network.find(name);
-    const auto names = layer ? weight_names(layer->operation) : std::nullopt;
-    if (!names || available.contains(*names->weight)) continue;
+    const auto names = layer ? graph::weight_names(layer->operation) : graph::WeightNames();
+    if (!names || available.contains(*names.weight)) continue;
     MCOMP_TRY(values, dequantize(q));
-    available.put(*names->weight, std::move(values));
+    available.put(*names.weight, std::move(values));
   }
+  MCOMP_CHECK(graph::check_weights(network, available));
   return Lowering(network, available, quantization, shapes).run();
 }
 

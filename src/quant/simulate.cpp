@@ -20,13 +20,6 @@ using graph::PoolingKind;
 using Matrix = RowMajorMatrix<float>;
 using ConstMap = Eigen::Map<const Matrix>;
 
-/// [samples] + shape
-Shape batched(std::int64_t samples, const Shape& shape) {
-  Shape result{samples};
-  for (const std::int64_t size : shape.sizes()) result.push_back(size);
-  return result;
-}
-
 /// Code minus zero point, of codes stored as bytes.
 struct CodeReader {
   const std::uint8_t* bytes;
@@ -76,7 +69,7 @@ class SimulatedRunner final : public ProgramRunner {
 
   [[nodiscard]] Result<Tensor> run(const TensorView& input, const graph::Tap& tap) override {
     MCOMP_CHECK(require(input, "input", DType::f32, program_.network.input.shape.rank() + 1));
-    if (input.shape() != batched(input.size(0), program_.network.input.shape))
+    if (input.shape() != graph::with_samples(input.size(0), program_.network.input.shape))
       return Error(ErrorCode::invalid_shape, "input",
                    fmt::format("shape {} is not [samples] + {}", input.shape(), program_.network.input.shape),
                    "pass samples of the network's input shape");
@@ -125,7 +118,7 @@ class SimulatedRunner final : public ProgramRunner {
     const Value &in = program_.values[step.inputs[0]], &out = program_.values[step.output];
     const Tensor& x = values_[step.inputs[0]];
     const std::int64_t samples = x.size(0);
-    MCOMP_TRY(accumulators, Tensor::uninitialized(DType::int32, batched(samples, out.shape)));
+    MCOMP_TRY(accumulators, Tensor::uninitialized(DType::int32, graph::with_samples(samples, out.shape)));
     auto* sums = static_cast<std::int32_t*>(accumulators.data());
     const IntegerWeights& integer = *step.integer;
     const std::int64_t out_channels = integer.codes.size(0), depth = integer.codes.elements() / out_channels;
@@ -193,10 +186,10 @@ class SimulatedRunner final : public ProgramRunner {
     const std::int64_t samples = x.size(0);
     if (std::holds_alternative<graph::Flatten>(step.operation)) {
       MCOMP_TRY(copy, Tensor::copy_of(x));
-      return std::move(copy).reshaped(batched(samples, out.shape));
+      return std::move(copy).reshaped(graph::with_samples(samples, out.shape));
     }
     if (const auto* s = std::get_if<graph::SubsamplePad>(&step.operation)) {
-      MCOMP_TRY(y, Tensor::uninitialized(x.dtype(), batched(samples, out.shape)));
+      MCOMP_TRY(y, Tensor::uninitialized(x.dtype(), graph::with_samples(samples, out.shape)));
       auto* to = static_cast<std::uint8_t*>(y.data());
       const auto* from = static_cast<const std::uint8_t*>(x.data());
       for (std::int64_t n = 0; n < samples; ++n)
@@ -221,7 +214,7 @@ class SimulatedRunner final : public ProgramRunner {
                       padding = p.global ? graph::Pair{0, 0} : p.padding;
     const CodeReader codes = reader(x, *in.codes);
     const float factor = in.codes->scale / static_cast<float>(kernel[0] * kernel[1]);
-    MCOMP_TRY(result, Tensor::uninitialized(DType::f32, batched(x.size(0), out.shape)));
+    MCOMP_TRY(result, Tensor::uninitialized(DType::f32, graph::with_samples(x.size(0), out.shape)));
     float* to = static_cast<float*>(result.data());
     for (std::int64_t plane = 0; plane < planes; ++plane)
       for (std::int64_t oy = 0; oy < out.shape[1]; ++oy)

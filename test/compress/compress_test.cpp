@@ -9,40 +9,20 @@
 #include "mcomp/graph/reference_runner.hpp"
 #include "mcomp/graph/resnet.hpp"
 #include "mcomp/io/safetensors.hpp"
+#include "random_network.hpp"
 
 using namespace mcomp;
 using namespace mcomp::compress;
+using mcomp_test::replaced;
 
 namespace {
-
-Tensor normals(Random& random, Shape shape, double scale = 1) {
-  Tensor t = Tensor::zeros(DType::f32, std::move(shape)).value();
-  for (float& x : t.mutable_values<float>()) x = static_cast<float>(random.normal() * scale);
-  return t;
-}
 
 /// A small residual network with random weights.
 Model small_model(std::uint64_t seed = 1) {
   Model model;
   model.network = graph::cifar_resnet({.depth = 8, .image = {3, 8, 8}}).value();
   Random random(seed);
-  const auto shapes = graph::infer_shapes(model.network).value();
-  for (std::size_t i = 0; i < model.network.layers.size(); ++i) {
-    const auto& operation = model.network.layers[i].operation;
-    const std::int64_t in = shapes.input[i][0];
-    if (const auto* c = std::get_if<graph::Convolution>(&operation))
-      model.weights.put(c->weight,
-                        normals(random, {c->out_channels, in, 3, 3}, std::sqrt(2.0 / static_cast<double>(9 * in))));
-    if (const auto* b = std::get_if<graph::BatchNorm>(&operation)) {
-      for (const auto& name : {b->bias, b->running_mean}) model.weights.put(name, normals(random, {in}, 0.1));
-      for (const auto& name : {b->weight, b->running_var})
-        model.weights.put(name, Tensor::from(std::vector<float>(static_cast<std::size_t>(in), 1.0f), {in}).value());
-    }
-    if (const auto* l = std::get_if<graph::Linear>(&operation)) {
-      model.weights.put(l->weight, normals(random, {l->out_features, in}, 0.2));
-      model.weights.put(l->bias, normals(random, {l->out_features}, 0.1));
-    }
-  }
+  model.weights = mcomp_test::random_weights(model.network, random);
   return model;
 }
 
@@ -73,12 +53,6 @@ const char* const full_recipe =
 Tensor run(const Model& model, const Samples& samples) {
   auto runner = Workbench{}.runner(model).value();
   return graph::run_batches(*runner, samples.images().value(), 16).value();
-}
-
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const auto at = text.find(from);
-  REQUIRE(at != std::string::npos);
-  return text.replace(at, from.size(), to);
 }
 
 /// What a user of the library might add: scales every weight of the last layer, which the temperature must undo.

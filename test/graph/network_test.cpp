@@ -5,9 +5,11 @@
 #include "catch.hpp"
 #include "data.hpp"
 #include "mcomp/graph/resnet.hpp"
+#include "random_network.hpp"
 
 using namespace mcomp;
 using namespace mcomp::graph;
+using mcomp_test::replaced;
 
 namespace {
 
@@ -26,12 +28,6 @@ const char* const every_operation = R"({"schema": "mcomp-network-1", "name": "ti
     {"name": "flat", "op": "flatten"},
     {"name": "fc", "op": "linear", "out_features": 5, "bias": "fc.bias"},
     {"name": "p", "op": "softmax"}]})";
-
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const auto at = text.find(from);
-  REQUIRE(at != std::string::npos);
-  return text.replace(at, from.size(), to);
-}
 
 } // namespace
 

@@ -8,47 +8,16 @@
 #include "mcomp/core/random.hpp"
 #include "mcomp/graph/reference_runner.hpp"
 #include "mcomp/graph/resnet.hpp"
+#include "random_network.hpp"
 
 using namespace mcomp;
 using namespace mcomp::graph;
 using namespace mcomp::quant;
+using mcomp_test::largest_difference;
+using mcomp_test::normals;
+using mcomp_test::random_weights;
 
 namespace {
-
-Tensor random_tensor(Random& random, Shape shape, double scale = 1) {
-  Tensor t = Tensor::zeros(DType::f32, std::move(shape)).value();
-  for (float& x : t.mutable_values<float>()) x = static_cast<float>(random.normal() * scale);
-  return t;
-}
-
-/// Random weights whose activations keep a sensible size.
-TensorStore random_weights(const Network& network, Random& random) {
-  TensorStore weights;
-  const Shapes shapes = infer_shapes(network).value();
-  for (std::size_t i = 0; i < network.layers.size(); ++i) {
-    const Layer& layer = network.layers[i];
-    const std::int64_t in = shapes.input[i][0];
-    if (const auto* c = std::get_if<Convolution>(&layer.operation)) {
-      const double fan = static_cast<double>(in / c->groups * c->kernel[0] * c->kernel[1]);
-      weights.put(c->weight, random_tensor(random, {c->out_channels, in / c->groups, c->kernel[0], c->kernel[1]},
-                                           std::sqrt(2 / fan)));
-      if (!c->bias.empty()) weights.put(c->bias, random_tensor(random, {c->out_channels}, 0.2));
-    }
-    if (const auto* l = std::get_if<Linear>(&layer.operation)) {
-      weights.put(l->weight, random_tensor(random, {l->out_features, in}, 0.2));
-      if (!l->bias.empty()) weights.put(l->bias, random_tensor(random, {l->out_features}, 0.2));
-    }
-    if (const auto* b = std::get_if<BatchNorm>(&layer.operation)) {
-      for (const auto& name : {b->bias, b->running_mean}) weights.put(name, random_tensor(random, {in}, 0.2));
-      for (const auto& name : {b->weight, b->running_var}) {
-        Tensor t = random_tensor(random, {in}, 0.1);
-        for (float& x : t.mutable_values<float>()) x = 1 + std::abs(x);
-        weights.put(name, t);
-      }
-    }
-  }
-  return weights;
-}
 
 /// Every kind of layer: groups, stride, residual add with codes and f32, relu6, both poolings, flatten of an image.
 Network varied_network() {
@@ -101,14 +70,6 @@ NetworkQuantization quantize_all(const Network& network, const TensorStore& weig
   return q;
 }
 
-double largest_difference(const Tensor& a, const Tensor& b) {
-  REQUIRE(a.shape() == b.shape());
-  const auto x = a.values<float>("a").value(), y = b.values<float>("b").value();
-  double largest = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) largest = std::max(largest, static_cast<double>(std::abs(x[i] - y[i])));
-  return largest;
-}
-
 bool can_execute() {
   const Status status = kernels::require_execution();
   if (!status) WARN(status.error().what());
@@ -124,7 +85,7 @@ TEST_CASE("the f32 program on oneDNN equals the reference runner") {
     const TensorStore weights = random_weights(network, random);
     Shape shape{5};
     for (const auto size : network.input.shape.sizes()) shape.push_back(size);
-    const Tensor x = random_tensor(random, shape);
+    const Tensor x = normals(random, shape);
     const Tensor expected = reference_runner(network, weights).value()->run(x).value();
     const Program program = lower(network, weights).value();
     CHECK(largest_difference(simulated_runner(program).value()->run(x).value(), expected) < 1e-4);
@@ -148,7 +109,7 @@ TEST_CASE("executed and simulated integers agree in every accumulator and every 
     const TensorStore weights = random_weights(network, random);
     Shape shape{5};
     for (const auto size : network.input.shape.sizes()) shape.push_back(size);
-    const Tensor x = random_tensor(random, shape);
+    const Tensor x = normals(random, shape);
     NetworkQuantization q = quantize_all(network, weights, x);
     for (const bool signed_input : {false, true}) {
       if (signed_input) q.activations["input"] = parameters_for({-2, 2}, DType::int8, true).value();
@@ -181,7 +142,7 @@ TEST_CASE("with the kernels' own f32 steps a mixed program is simulated bit for 
   Random random(3);
   const Network network = varied_network();
   const TensorStore weights = random_weights(network, random);
-  const Tensor x = random_tensor(random, {6, 3, 13, 11});
+  const Tensor x = normals(random, {6, 3, 13, 11});
   NetworkQuantization q = quantize_all(network, weights, x);
   for (const char* layer : {"conv1", "depthwise", "fc2"}) q.weights.erase(layer);
   const Program program = lower(network, weights, q).value();
@@ -198,7 +159,7 @@ TEST_CASE("a runner survives changing batch sizes, repeated and concurrent runs"
   Random random(4);
   const Network network = varied_network();
   const TensorStore weights = random_weights(network, random);
-  const Tensor x = random_tensor(random, {9, 3, 13, 11});
+  const Tensor x = normals(random, {9, 3, 13, 11});
   auto runner =
       kernels::executed_runner(lower(network, weights, quantize_all(network, weights, x)).value(), {.micro_batch = 4})
           .value();
@@ -218,7 +179,7 @@ TEST_CASE("steps are timed by name, and what oneDNN chose is told") {
   Random random(5);
   const Network network = varied_network();
   const TensorStore weights = random_weights(network, random);
-  const Tensor x = random_tensor(random, {2, 3, 13, 11});
+  const Tensor x = normals(random, {2, 3, 13, 11});
   const Program program = lower(network, weights, quantize_all(network, weights, x)).value();
   const auto times = kernels::time_steps(program, x, 3).value();
   REQUIRE(times.size() == program.steps.size());
@@ -233,7 +194,7 @@ TEST_CASE("what cannot run is refused when it is planned") {
   Random random(6);
   const Network network = varied_network();
   const TensorStore weights = random_weights(network, random);
-  const Tensor x = random_tensor(random, {1, 3, 13, 11});
+  const Tensor x = normals(random, {1, 3, 13, 11});
   const NetworkQuantization good = quantize_all(network, weights, x);
   const auto refused = [&](NetworkQuantization q, ErrorCode code, const char* word) {
     const auto program = lower(network, weights, q);
@@ -276,7 +237,7 @@ TEST_CASE("what cannot run is refused when it is planned") {
   CHECK_FALSE(kernels::executed_runner(program, {.threads = 0}));
   CHECK_FALSE(kernels::executed_runner(program, {.micro_batch = -1}));
   auto runner = kernels::executed_runner(program).value();
-  CHECK_FALSE(runner->run(random_tensor(random, {1, 3, 13, 12})));
-  CHECK_FALSE(runner->run(random_tensor(random, {0, 3, 13, 11})));
+  CHECK_FALSE(runner->run(normals(random, {1, 3, 13, 12})));
+  CHECK_FALSE(runner->run(normals(random, {0, 3, 13, 11})));
   CHECK_FALSE(runner->run(Tensor::zeros(DType::uint8, {1, 3, 13, 11}).value()));
 }

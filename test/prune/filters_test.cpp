@@ -9,18 +9,15 @@
 #include "mcomp/graph/resnet.hpp"
 #include "mcomp/io/safetensors.hpp"
 #include "mcomp/prune/batch_norm_folding.hpp"
+#include "random_network.hpp"
 
 using namespace mcomp;
 using namespace mcomp::graph;
 using namespace mcomp::prune;
+using mcomp_test::largest_difference;
+using mcomp_test::normals;
 
 namespace {
-
-Tensor normals(Random& random, Shape shape, double scale = 1) {
-  Tensor t = Tensor::zeros(DType::f32, std::move(shape)).value();
-  for (float& x : t.mutable_values<float>()) x = static_cast<float>(random.normal() * scale);
-  return t;
-}
 
 /// A residual block, a depthwise convolution, a shortcut with added channels and a flatten of an image.
 Network coupled_network() {
@@ -44,34 +41,7 @@ Network coupled_network() {
 
 TensorStore random_weights(const Network& network, std::uint64_t seed) {
   Random random(seed);
-  TensorStore weights;
-  const Shapes shapes = infer_shapes(network).value();
-  for (std::size_t i = 0; i < network.layers.size(); ++i) {
-    const std::int64_t in = shapes.input[i][0];
-    if (const auto* c = std::get_if<Convolution>(&network.layers[i].operation)) {
-      weights.put(c->weight, normals(random, {c->out_channels, in / c->groups, c->kernel[0], c->kernel[1]}, 0.2));
-      if (!c->bias.empty()) weights.put(c->bias, normals(random, {c->out_channels}));
-    }
-    if (const auto* l = std::get_if<Linear>(&network.layers[i].operation)) {
-      weights.put(l->weight, normals(random, {l->out_features, in}, 0.2));
-      weights.put(l->bias, normals(random, {l->out_features}));
-    }
-    if (const auto* b = std::get_if<BatchNorm>(&network.layers[i].operation)) {
-      for (const auto& name : {b->weight, b->bias, b->running_mean}) weights.put(name, normals(random, {in}));
-      Tensor var = normals(random, {in});
-      for (float& x : var.mutable_values<float>()) x = x * x + 0.1f;
-      weights.put(b->running_var, var);
-    }
-  }
-  return weights;
-}
-
-double largest_difference(const Tensor& a, const Tensor& b) {
-  REQUIRE(a.shape() == b.shape());
-  const auto x = a.values<float>("a").value(), y = b.values<float>("b").value();
-  double largest = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) largest = std::max(largest, static_cast<double>(std::abs(x[i] - y[i])));
-  return largest;
+  return mcomp_test::random_weights(network, random);
 }
 
 Tensor run(const Network& network, const TensorStore& weights, const Tensor& x) {

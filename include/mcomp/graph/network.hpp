@@ -93,6 +93,19 @@ using Operation =
 /// "convolution", "linear", ...: the word of the JSON form.
 [[nodiscard]] MCOMP_API std::string operation_name(const Operation& operation);
 
+/// The tensors that a layer multiplies by and adds, by name.
+struct WeightNames {
+  const std::string* weight = nullptr; ///< null for operations without weights
+  const std::string* bias = nullptr;   ///< an empty name: none
+  [[nodiscard]] explicit operator bool() const noexcept { return weight != nullptr; }
+};
+
+/// Of a convolution or linear layer; no names for all others. Valid as long as the operation.
+[[nodiscard]] MCOMP_API WeightNames weight_names(const Operation& operation) noexcept;
+
+/// [samples] + shape
+[[nodiscard]] MCOMP_API Shape with_samples(std::int64_t samples, const Shape& shape);
+
 struct Layer {
   std::string name;
   Operation operation;

@@ -55,12 +55,6 @@ Result<Options> read_options(const std::string& text) {
   return options;
 }
 
-const std::string* weight_name(const graph::Operation& operation) {
-  if (const auto* c = std::get_if<graph::Convolution>(&operation)) return &c->weight;
-  if (const auto* l = std::get_if<graph::Linear>(&operation)) return &l->weight;
-  return nullptr;
-}
-
 /// The layers that run in integers and the codes of their inputs; `apply` makes the weights from it.
 struct Choice {
   std::vector<std::string> layers;
@@ -71,7 +65,7 @@ Result<quant::NetworkQuantization> carry_out(const Model& model, const Options& 
   quant::NetworkQuantization result;
   for (const std::string& name : choice.layers) {
     const graph::Layer* layer = model.network.find(name);
-    const std::string* weight = layer ? weight_name(layer->operation) : nullptr;
+    const std::string* weight = layer ? graph::weight_names(layer->operation).weight : nullptr;
     if (!weight)
       return Error(ErrorCode::corrupt, fmt::format("quantize: layer '{}'", name),
                    "the network has no such layer with weights", "plan again");
@@ -115,7 +109,7 @@ class Quantize final : public Strategy {
     for (const auto& [value, p] : chosen.activations) parameters["activations"][value] = to_json_value(p);
     Decision decision{name(), text, parameters.dump(), {}};
     for (const quant::Step& step : program.steps) {
-      const std::string* weight = weight_name(step.operation);
+      const std::string* weight = graph::weight_names(step.operation).weight;
       if (!weight) continue;
       MCOMP_TRY(view, model.weights.find(*weight));
       PlanEntry entry{*weight, "kept in f32", "", view.bytes(), view.bytes(), std::nullopt, std::nullopt};
@@ -163,7 +157,7 @@ class Quantize final : public Strategy {
                            std::map<std::string, std::string>& kept) {
     std::vector<std::string> known;
     for (const quant::Step& step : program.steps)
-      if (weight_name(step.operation)) known.push_back(step.layer);
+      if (graph::weight_names(step.operation)) known.push_back(step.layer);
     for (const std::string& layer : options.keep_f32) {
       if (std::find(known.begin(), known.end(), layer) == known.end())
         return Error(ErrorCode::not_found, fmt::format("quantize: keep_f32: '{}'", layer),
@@ -176,7 +170,7 @@ class Quantize final : public Strategy {
   /// Layers whose sums could leave int32 stay in f32.
   static void keep_deep(const quant::Program& program, const Model& model, std::map<std::string, std::string>& kept) {
     for (const quant::Step& step : program.steps)
-      if (const std::string* weight = weight_name(step.operation)) {
+      if (const std::string* weight = graph::weight_names(step.operation).weight) {
         const auto view = model.weights.find(*weight);
         constexpr std::int64_t deepest = ((std::int64_t{1} << 31) - 1) / (255 * 128);
         if (view && view->size(0) > 0 && view->elements() / view->size(0) > deepest)
@@ -188,7 +182,7 @@ class Quantize final : public Strategy {
                                                                   const Options& options, const Workbench& bench) {
     std::map<std::string, std::unique_ptr<quant::Observer>, std::less<>> observers;
     for (const quant::Step& step : program.steps)
-      if (weight_name(step.operation)) {
+      if (graph::weight_names(step.operation)) {
         MCOMP_TRY(observer, quant::make_observer(options.observer));
         observers.emplace(program.values[step.inputs[0]].name, std::move(observer));
       }
@@ -219,7 +213,7 @@ class Quantize final : public Strategy {
                                const std::map<std::string, quant::Parameters>& ranges) {
     Choice choice;
     for (const quant::Step& step : program.steps)
-      if (weight_name(step.operation) && !kept.contains(step.layer)) {
+      if (graph::weight_names(step.operation) && !kept.contains(step.layer)) {
         const std::string& value = program.values[step.inputs[0]].name;
         choice.layers.push_back(step.layer);
         choice.activations[value] = ranges.at(value);
