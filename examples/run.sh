@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the examples (Release, build/release) and runs the main one: compresses a classifier on Fashion-MNIST. Arguments
-# go to the program.
+# Builds the examples (Release, build/release) and runs the main one: compresses a classifier on Fashion-MNIST, and writes
+# the artifact and the report to build/fashion_mnist. Arguments, where there are any, go to the program instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,4 +15,5 @@ if ! ninja -C build/release -t query "$program" >/dev/null 2>&1; then
   exit 1
 fi
 cmake --build build/release --target "$program" -j "$(nproc)"
+[ $# -gt 0 ] || set -- --out build/fashion_mnist
 "$(find build/release/examples -type f -name "$program" -perm -u+x | head -n 1)" "$@"

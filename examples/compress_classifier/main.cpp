@@ -62,11 +62,15 @@ void add_options(CLI::App& app, Options& o) {
       ->capture_default_str()
       ->check(CLI::Range(10, 1000000));
   app.add_option("--instance", o.instance, "Type of machine that serves, out of the prices")->capture_default_str();
-  app.add_option("--requests-per-second", o.requests_per_second, "Traffic to be served")->capture_default_str();
+  app.add_option("--requests-per-second", o.requests_per_second, "Traffic to be served")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   app.add_option("--objective-milliseconds", o.objective_milliseconds, "Latency objective of a request")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   app.add_option("--objective-quantile", o.objective_quantile, "Share of requests within the objective")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::Range(0.5, 0.9999));
 }
 
 /// One run of the program: what it reads, what it reports to.
@@ -234,7 +238,9 @@ mcomp::Status Run::report_cost(const Latencies& single, const mcomp::cost::Price
              options_.requests_per_second, options_.instance, 100 * objective.quantile, options_.objective_milliseconds,
              prices.date);
   for (const auto& [name, result] : {std::pair("baseline", &baseline), std::pair("candidate", &candidate)}) {
-    if (!*result) { // an objective that no fleet meets is a finding about the model, not a failure of the program
+    if (!*result) { // an objective that no fleet meets, or too few calls to tell, is a finding, not a failure
+      const Error& error = (*result).error();
+      if (error.subject() != "objective" && error.code() != ErrorCode::insufficient_data) return error;
       report_.row("cost", {{"model", name}, {"error", (*result).error().what()}},
                   fmt::format("  {:<10} {}", name, (*result).error().what()));
       continue;
@@ -277,6 +283,7 @@ Result<ExitStatus> Run::compress() {
   auto inputs = read_inputs(options_.input);
   if (!inputs) return inputs.error();
   const Inputs& in = *inputs;
+  if (const auto instance = in.prices.find(options_.instance); !instance) return instance.error();
   const auto labels = in.test.labels();
   if (!labels) return labels.error();
   progress_.clear();
