@@ -39,7 +39,7 @@ Result<bool> adds_exactly(const PrimitiveShape& s, std::int8_t weight) {
   MCOMP_TRY(primitive, Primitive::create(s, {.arithmetic = Arithmetic::u8_s8_s32}, weights.data()));
   MCOMP_TRY(scratchpad,
             Tensor::uninitialized(DType::uint8, {static_cast<std::int64_t>(primitive->scratchpad_bytes())}));
-  MCOMP_CHECK(primitive->execute({source.data(), nullptr, sums.data(), scratchpad.data()}));
+  MCOMP_CHECK(Call(primitive).execute({source.data(), nullptr, sums.data(), scratchpad.data()}));
   const auto rows = s.linear() ? std::vector<std::int64_t>{1}
                                : taps(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.pad_top);
   const auto columns = s.linear() ? std::vector<std::int64_t>{1}
@@ -181,8 +181,8 @@ Status LayerKernel::integer_sums(const Instance& made, std::int64_t samples, con
   MCOMP_TRY(source, integer_source(samples, x, workspace));
   const std::size_t scratch = std::max(made.main->scratchpad_bytes(), made.low ? made.low->scratchpad_bytes() : 0);
   MCOMP_TRY(scratchpad, workspace.scratchpad.reserve(scratch));
-  MCOMP_CHECK(made.main->execute({source, nullptr, high, scratchpad}));
-  if (made.low) MCOMP_CHECK(made.low->execute({source, nullptr, low, scratchpad}));
+  MCOMP_CHECK(workspace.call(made.main).execute({source, nullptr, high, scratchpad}));
+  if (made.low) MCOMP_CHECK(workspace.call(made.low).execute({source, nullptr, low, scratchpad}));
   return {};
 }
 
@@ -231,7 +231,7 @@ Status LayerKernel::run_real(const Instance& made, std::int64_t samples, const v
       std::memcpy(destination, residual, bytes);
   }
   MCOMP_TRY(scratchpad, workspace.scratchpad.reserve(made.main->scratchpad_bytes()));
-  MCOMP_CHECK(made.main->execute({x, bias_.empty() ? nullptr : bias_.data(), destination, scratchpad}));
+  MCOMP_CHECK(workspace.call(made.main).execute({x, bias_.empty() ? nullptr : bias_.data(), destination, scratchpad}));
   if (spec_.output_codes)
     quantize_rows(static_cast<const float*>(destination), count, *spec_.output_codes,
                   static_cast<std::uint8_t*>(output));

@@ -22,9 +22,14 @@ class Buffer {
   Tensor memory_;
 };
 
-/// Memory of one thread for running layers.
+/// Memory of one thread for running layers, and its calls of the primitives that it has met.
 struct Workspace {
   Buffer scratchpad, high, low, source, real;
+  std::map<const Primitive*, Call> calls;
+
+  Call& call(const std::shared_ptr<const Primitive>& primitive) {
+    return calls.try_emplace(primitive.get(), primitive).first->second;
+  }
 };
 
 /// What a weight layer computes, apart from its weights. Activations are channels last.

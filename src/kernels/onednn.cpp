@@ -228,22 +228,45 @@ std::size_t Primitive::scratchpad_bytes() const noexcept {
   return state_->scratchpad.get_size();
 }
 
-Status Primitive::execute(const Buffers& b) const {
+struct Call::State {
+  dnnl::stream stream{engine()};
+  memory source, bias, destination, scratchpad;
+  std::unordered_map<int, memory> arguments;
+};
+
+Call::Call(std::shared_ptr<const Primitive> primitive) : primitive_(std::move(primitive)) {}
+Call::~Call() = default;
+
+Status Call::execute(const Buffers& b) {
+  const Primitive::State& made = *primitive_->state_;
   try {
-    thread_local dnnl::stream stream(engine());
-    const auto wrap = [](const memory::desc& description, const void* data) {
-      return memory(description, engine(), const_cast<void*>(data));
-    };
-    std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, wrap(state_->source, b.source)},
-                                              {DNNL_ARG_WEIGHTS, state_->weights},
-                                              {DNNL_ARG_DST, wrap(state_->destination, b.destination)},
-                                              {DNNL_ARG_SCRATCHPAD, wrap(state_->scratchpad, b.scratchpad)}};
-    if (b.bias) arguments.emplace(DNNL_ARG_BIAS, wrap(state_->bias, b.bias));
-    state_->primitive.execute(stream, arguments);
-    stream.wait();
+    if (!state_) {
+      auto state = std::make_unique<State>();
+      const auto place = [](const memory::desc& description) { return memory(description, engine(), nullptr); };
+      state->source = place(made.source);
+      state->destination = place(made.destination);
+      state->scratchpad = place(made.scratchpad);
+      // Copies of a memory object share its handle, so the map follows what is set below.
+      state->arguments = {{DNNL_ARG_SRC, state->source},
+                          {DNNL_ARG_WEIGHTS, made.weights},
+                          {DNNL_ARG_DST, state->destination},
+                          {DNNL_ARG_SCRATCHPAD, state->scratchpad}};
+      if (b.bias) {
+        state->bias = place(made.bias);
+        state->arguments.emplace(DNNL_ARG_BIAS, state->bias);
+      }
+      state_ = std::move(state);
+    }
+    // oneDNN takes non-const pointers everywhere; it does not write to a source.
+    state_->source.set_data_handle(const_cast<void*>(b.source));
+    state_->destination.set_data_handle(b.destination);
+    state_->scratchpad.set_data_handle(b.scratchpad);
+    if (b.bias) state_->bias.set_data_handle(const_cast<float*>(b.bias));
+    made.primitive.execute(state_->stream, state_->arguments);
+    state_->stream.wait();
     return {};
   } catch (const dnnl::error& error) {
-    return failure(error, state_->shape);
+    return failure(error, made.shape);
   }
 }
 

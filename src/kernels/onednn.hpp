@@ -39,8 +39,7 @@ struct PrimitiveOptions {
   std::optional<graph::ActivationKind> activation{};
 };
 
-/// A created primitive with its packed weights. Activations are channels last. `execute` may run in several threads at
-/// once, each with a stream and a scratchpad of its own.
+/// A created primitive with its packed weights, executed through calls. Activations are channels last.
 class Primitive {
  public:
   /// @param weights plain [out, in / groups, kernel] or [out, in], f32 or int8
@@ -51,17 +50,31 @@ class Primitive {
   [[nodiscard]] const std::string& implementation() const noexcept;
   [[nodiscard]] std::size_t scratchpad_bytes() const noexcept;
 
+ private:
+  friend class Call;
+  struct State;
+  explicit Primitive(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// Execution of one primitive in one thread. Its arguments are made once and only pointed at the buffers of each run:
+/// making them anew would take longer than a small layer itself.
+class Call {
+ public:
+  explicit Call(std::shared_ptr<const Primitive> primitive);
+  ~Call();
+
   struct Buffers {
     const void* source;
     const float* bias; ///< null without
     void* destination;
     void* scratchpad;
   };
-  Status execute(const Buffers& buffers) const;
+  Status execute(const Buffers& buffers);
 
  private:
   struct State;
-  explicit Primitive(std::unique_ptr<State> state);
+  std::shared_ptr<const Primitive> primitive_;
   std::unique_ptr<State> state_;
 };
 
