@@ -1,5 +1,7 @@
 #include "kernels/onednn.hpp"
 
+#include <cstring>
+
 #include "core/try.hpp"
 #include "mcomp/kernels/capabilities.hpp"
 
@@ -171,6 +173,46 @@ Error failure(const dnnl::error& error, const PrimitiveShape& s) {
           "leave this layer to another runner"};
 }
 
+#if DNNL_VERSION_MAJOR >= 3
+/// Packs weights by the layout that the description spells out; false where it spells out none. oneDNN 3.7's own
+/// reorder was seen to write only the first row of a block where a size does not fill its block, in fp32 and in int8.
+bool pack(const memory::desc& plain, const void* data, const memory::desc& packed, void* target) {
+  const std::size_t width = memory::data_type_size(packed.get_data_type());
+  const memory::dims sizes = packed.get_dims(), padded = packed.get_padded_dims(), blocks = packed.get_inner_blks(),
+                     block_axes = packed.get_inner_idxs();
+  std::size_t elements = 1, count = 1;
+  for (std::size_t axis = 0; axis < sizes.size(); ++axis) {
+    elements *= static_cast<std::size_t>(padded[axis]);
+    count *= static_cast<std::size_t>(sizes[axis]);
+  }
+  if (packed.get_format_kind() != memory::format_kind::blocked || packed.get_size() != elements * width) return false;
+  std::memset(target, 0, packed.get_size());
+  const memory::dims from_strides = plain.get_strides(), to_strides = packed.get_strides();
+  memory::dims index(sizes.size(), 0);
+  for (std::size_t i = 0; i < count; ++i) {
+    memory::dim from = 0, to = 0, inner = 1;
+    memory::dims position = index;
+    for (std::size_t b = blocks.size(); b-- > 0;) {
+      memory::dim& p = position[static_cast<std::size_t>(block_axes[b])];
+      to += p % blocks[b] * inner;
+      p /= blocks[b];
+      inner *= blocks[b];
+    }
+    for (std::size_t axis = 0; axis < sizes.size(); ++axis) {
+      from += index[axis] * from_strides[axis];
+      to += position[axis] * to_strides[axis];
+    }
+    std::memcpy(static_cast<char*>(target) + static_cast<std::size_t>(to) * width,
+                static_cast<const char*>(data) + static_cast<std::size_t>(from) * width, width);
+    for (std::size_t axis = sizes.size(); axis-- > 0;) {
+      if (++index[axis] < sizes[axis]) break;
+      index[axis] = 0;
+    }
+  }
+  return true;
+}
+#endif
+
 } // namespace
 
 struct Primitive::State {
@@ -188,6 +230,9 @@ struct Primitive::State {
     if (has_bias) bias = description.bias_desc();
     implementation = description.impl_info_str();
     weights = memory(description.weights_desc(), engine());
+#if DNNL_VERSION_MAJOR >= 3
+    if (pack(plain, data, description.weights_desc(), weights.get_data_handle())) return;
+#endif
     // oneDNN takes non-const pointers everywhere; it does not write to a source.
     memory from(plain, engine(), const_cast<void*>(data));
     dnnl::stream stream(engine());
