@@ -87,7 +87,7 @@ class ThreadBound {
   ThreadBound& operator=(const ThreadBound&) = delete;
 
  private:
-  int before_ = 0;
+  [[maybe_unused]] int before_ = 0;
 };
 
 } // namespace mcomp::inline v0::kernels::detail

@@ -104,7 +104,7 @@ TEST_CASE("coupled channels go together and the lowest scores go first") {
   TensorStore weights = random_weights(network, 5);
   // conv2 alone decides about its units: make three of its filters tiny.
   Tensor w = Tensor::copy_of(weights.find("conv2.weight").value()).value();
-  for (const std::size_t filter : {1, 4, 7})
+  for (const std::size_t filter : std::initializer_list<std::size_t>{1, 4, 7})
     for (std::size_t k = 0; k < 90; ++k) w.mutable_values<float>()[filter * 90 + k] *= 1e-3f;
   weights.put("conv2.weight", w);
   const FilterSelection selection = select_filters(network, weights, {.fraction = 0.25}).value();
