@@ -7,7 +7,8 @@
 #   build/static   GCC, the static libraries for the consumer tests, and the kernel tests against oneDNN 3.x.
 #   build/asan     Clang 14, everything: its warnings, and the fast tests under the address and undefined-behaviour
 #                  sanitizers, with the static libraries.
-# Warnings are errors in all three.
+# Warnings are errors in all three. Packaging builds the libraries again by the tools of packagers, and once more from the
+# source archive.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p build/logs
@@ -72,6 +73,12 @@ onednn3_build() {
 }
 onednn3_tests() { ctest --test-dir build/static -R '^kernels' --no-tests=error --output-on-failure; }
 consumers() { test/consumer/run.sh build/consumer --shared build/release --static build/static; }
+packaging() { test/packaging.sh build/packaging "$shared_folder/tools"; }
+reproducible() { test/reproducible.sh build/reproducible --shared build/release --static build/static; }
+abi() {
+  test/abi.sh
+  cmake/packaging/abi_check.sh || [ $? = 3 ] # 3: nothing was released yet
+}
 asan_build() {
   configure asan -DCMAKE_CXX_COMPILER=clang++-14
   cmake --build build/asan -j "$jobs"
@@ -95,6 +102,17 @@ else
   skip onednn3-tests "no $shared_folder/onednn3"
 fi
 stage consumers consumers
+stage abi abi
+if [ -d "$shared_folder/tools/vcpkg" ] && [ -d "$shared_folder/tools/conan" ]; then
+  stage packaging packaging
+else
+  skip packaging "no $shared_folder/tools/vcpkg and conan"
+fi
+if changes=$(git status --porcelain 2>&1) && [ -z "$changes" ]; then
+  stage reproducible reproducible
+else
+  skip reproducible "the work tree is no commit of a git repository"
+fi
 stage asan-build asan_build
 if [ $status = 0 ]; then stage asan-tests asan_tests; fi
 

@@ -10,6 +10,16 @@ function(mcomp_compile_options target)
       # GCC 12 sees overlapping copies in `"text" + std::string` where there are none (GCC bug 105651).
       target_compile_options(${target} PRIVATE -Wno-restrict)
     endif()
+    # The same bytes wherever the folders lie (debuggers of a Debug build keep the true ones). The last map that fits
+    # counts, and the build folder may lie within the source folder or the other way round.
+    cmake_path(IS_PREFIX PROJECT_SOURCE_DIR "${PROJECT_BINARY_DIR}" NORMALIZE inside)
+    set(maps "-ffile-prefix-map=${PROJECT_SOURCE_DIR}=." "-ffile-prefix-map=${PROJECT_BINARY_DIR}=./build")
+    if(NOT inside)
+      list(REVERSE maps)
+    endif()
+    target_compile_options(${target} PRIVATE "$<$<NOT:$<CONFIG:Debug>>:${maps}>")
+    # Relative too, since a run path is part of the library even after it was replaced by the installed one.
+    set_target_properties(${target} PROPERTIES BUILD_RPATH_USE_ORIGIN ON)
   endif()
 endfunction()
 

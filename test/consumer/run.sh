@@ -24,6 +24,7 @@ while [ $# -gt 0 ]; do
 done
 
 passed=0 failed=0
+clang=${CLANG:-clang++-14}
 launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
 
@@ -81,13 +82,23 @@ pkgconfig_consumer() {
   # shellcheck disable=SC2086
   $compiler -std=c++20 -Wall -Wextra -Werror "$here/package/main.cpp" -o "$scratch/pkgconfig" $flags
   "$scratch/pkgconfig"
-  # Every public header, in order and in reverse: none may need another before it, nor a header that is not installed.
-  (cd "$prefix/include" && find mcomp -name '*.hpp' | sort | sed 's|.*|#include "&"|') >"$scratch/headers.cpp"
-  tac "$scratch/headers.cpp" >"$scratch/headers_reversed.cpp"
-  for order in headers headers_reversed; do
-    # shellcheck disable=SC2046
-    $compiler -std=c++20 -fsyntax-only -Wall -Wextra -Werror "$scratch/$order.cpp" $(pkg-config --cflags mcomp)
+}
+
+two_copies() { # two_copies BUILD_NAME ARGUMENTS...: neither library lets the other see its mcomp
+  local build=$scratch/$1
+  consume two_copies "$@"
+  for library in engine plugin; do
+    if nm -DC --defined-only "$build/lib$library.so" | grep mcomp; then
+      echo "lib$library.so exports what belongs to its own mcomp"
+      return 1
+    fi
   done
+}
+cxx23() { # cxx23 INCLUDE_DIR
+  local flags
+  read -ra flags <<<"-fsyntax-only -Wall -Wextra -Werror -I $1 $(pkg-config --cflags fmt eigen3)"
+  g++ -std=c++23 "${flags[@]}" -x c++ - <<<'#include "mcomp/mcomp.hpp"'
+  "$clang" -std=c++2b "${flags[@]}" -x c++ - <<<'#include "mcomp/mcomp.hpp"'
 }
 
 package_tests() { # package_tests shared|static BUILD_DIR
@@ -114,6 +125,7 @@ package_tests() { # package_tests shared|static BUILD_DIR
 
   check "$kind: pkg-config and a bare compiler" pkgconfig_consumer "$prefix" "$libdir" g++ "${static_flag[@]}"
   check "$kind: find_package(mcomp)" consume package "$kind-package" "${hints[@]}"
+  check "$kind: component kernels, as C++23" consume kernels "$kind-kernels" "${hints[@]}" -DCONSUMER_STANDARD=23
   check "$kind: without exceptions and type information" consume no_exceptions "$kind-no-exceptions" "${hints[@]}"
   refused "$kind: an unknown component" "has no component 'engine'" \
     cmake -S "$here/core_only" -B "$scratch/$kind-unknown" -G Ninja "${hints[@]}" "-DCONSUMER_COMPONENTS=core;engine"
@@ -126,11 +138,17 @@ package_tests() { # package_tests shared|static BUILD_DIR
   refused "$kind: kernels that were not installed" "Component 'kernels' was not built or not installed" \
     cmake -S "$here/core_only" -B "$scratch/$kind-no-kernels" -G Ninja -DCMAKE_PREFIX_PATH="$core_prefix" \
     "-DCONSUMER_COMPONENTS=core;kernels"
+  check "$kind: find_package(mcomp) with Clang" consume package "$kind-package-clang" "${hints[@]}" \
+    -DCMAKE_CXX_COMPILER="$clang"
   if [ "$kind" = static ]; then
+    check "$kind: two copies in one process" two_copies "$kind-two-copies" "${hints[@]}"
     without_onednn "$prefix" "$build"
   else
-    check "$kind: find_package(mcomp) with Clang" consume package "$kind-package-clang" "${hints[@]}" \
-      -DCMAKE_CXX_COMPILER="${CLANG:-clang++-14}"
+    check "$kind: without exceptions and type information, with Clang" consume no_exceptions "$kind-no-exceptions-clang" \
+      "${hints[@]}" -DCMAKE_CXX_COMPILER="$clang"
+    check "$kind: every header alone and all in two orders" "$here/../headers.sh" "$prefix/include" g++ "$clang"
+    # Clang 14 lacks parts of C++23 that the headers of GCC 12's library use; the dialect itself is taken.
+    check "$kind: the headers as C++23 with GCC, as C++2b with Clang" cxx23 "$prefix/include"
   fi
   unset LD_LIBRARY_PATH
 }

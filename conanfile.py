@@ -1,0 +1,96 @@
+import os
+import re
+
+from conan import ConanFile
+from conan.errors import ConanInvalidConfiguration
+from conan.tools.build import check_min_cppstd
+from conan.tools.cmake import CMake, CMakeDeps, CMakeToolchain, cmake_layout
+from conan.tools.files import copy, load, rmdir
+from conan.tools.scm import Version
+
+required_conan_version = ">=2.0.9"
+
+
+class McompConan(ConanFile):
+    name = "mcomp"
+    description = "Embeddable SDK for continuous model compression: quantization, pruning, calibration, int8 execution, cost"
+    license = "Apache-2.0"
+    homepage = "https://github.com/mcomp/mcomp"
+    url = homepage
+    topics = ("model-compression", "quantization", "pruning", "inference", "onednn")
+    package_type = "library"
+    settings = "os", "arch", "compiler", "build_type"
+    # Conan Center has no recipe for oneDNN. with_onednn=True takes the one that CMake finds on the machine: installed
+    # in the usual places (Debian: libdnnl-dev), or below the prefix that the environment variable dnnl_ROOT names, for
+    # instance from the [buildenv] of a profile. Consumers of the static library need it in the same place.
+    options = {"shared": [True, False], "fPIC": [True, False], "with_onednn": [True, False]}
+    default_options = {"shared": False, "fPIC": True, "with_onednn": False}
+    implements = ["auto_shared_fpic"]
+    exports_sources = "CMakeLists.txt", "LICENSE", "cmake/*", "include/*", "src/*", "!cmake/packaging/*"
+    test_package_folder = "cmake/packaging/conan/test_package"
+
+    def set_version(self):
+        text = load(self, os.path.join(self.recipe_folder, "CMakeLists.txt"))
+        self.version = re.search(r"project\(mcomp VERSION ([0-9.]+)", text).group(1)
+
+    def layout(self):
+        cmake_layout(self)
+
+    def requirements(self):
+        self.requires("fmt/[>=9 <13]", transitive_headers=True, transitive_libs=True)
+        self.requires("eigen/[>=3.4 <6]", transitive_headers=True)
+        self.requires("nlohmann_json/[>=3.11 <4]", visible=False)
+
+    def validate(self):
+        if self.settings.os == "Windows":
+            raise ConanInvalidConfiguration("mcomp needs a POSIX system")
+        check_min_cppstd(self, 20)
+        oldest = {"gcc": "12", "clang": "14", "apple-clang": "15"}.get(str(self.settings.compiler))
+        if oldest and Version(self.settings.compiler.version) < oldest:
+            raise ConanInvalidConfiguration(f"mcomp needs {self.settings.compiler} {oldest} or newer")
+
+    def generate(self):
+        CMakeDeps(self).generate()
+        toolchain = CMakeToolchain(self)
+        toolchain.cache_variables["MCOMP_WITH_ONEDNN"] = bool(self.options.with_onednn)
+        toolchain.cache_variables["MCOMP_REQUIRE_ONEDNN"] = bool(self.options.with_onednn)
+        for part in ("TESTS", "EXAMPLES", "BENCH"):
+            toolchain.cache_variables[f"MCOMP_BUILD_{part}"] = False
+        toolchain.generate()
+
+    def build(self):
+        cmake = CMake(self)
+        cmake.configure()
+        cmake.build()
+
+    def package(self):
+        copy(self, "LICENSE", self.source_folder, os.path.join(self.package_folder, "licenses"))
+        CMake(self).install()
+        # What CMakeDeps and PkgConfigDeps generate from package_info takes their place.
+        for folder in (("lib", "cmake"), ("lib", "pkgconfig"), ("share",)):
+            rmdir(self, os.path.join(self.package_folder, *folder))
+
+    def package_info(self):
+        self.cpp_info.set_property("cmake_file_name", "mcomp")
+        self.cpp_info.set_property("cmake_target_name", "mcomp::mcomp")
+        self.cpp_info.set_property("pkg_config_name", "mcomp")
+
+        core = self.cpp_info.components["core"]
+        core.set_property("cmake_target_name", "mcomp::core")
+        core.set_property("pkg_config_name", "mcomp-core")
+        core.libs = ["mcomp_core"]
+        core.requires = ["fmt::fmt", "eigen::eigen"]
+
+        kernels = self.cpp_info.components["kernels"]
+        kernels.set_property("cmake_target_name", "mcomp::kernels")
+        kernels.set_property("pkg_config_name", "mcomp-kernels")
+        kernels.libs = ["mcomp_kernels"]
+        kernels.requires = ["core"]
+
+        if not self.options.shared:
+            core.defines = ["MCOMP_STATIC_DEFINE"]
+            core.requires.append("nlohmann_json::nlohmann_json")
+            if self.settings.os in ("Linux", "FreeBSD"):
+                core.system_libs = ["m", "pthread"]
+            if self.options.with_onednn:
+                kernels.system_libs = ["dnnl", "gomp"]

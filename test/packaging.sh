@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Runs the vcpkg port, the Conan recipe and the commands of the README's section for packagers with the real tools, offline:
+# dependencies are those that the system has.
+#
+#   packaging.sh [--long] SCRATCH_DIR TOOLS_DIR    TOOLS_DIR holds vcpkg/ and conan/
+#
+# --long also builds debug and release of the port without its features, and Conan's Debug packages.
+set -euo pipefail
+long=false
+if [ "${1:-}" = --long ]; then long=true; shift; fi
+[ $# = 2 ] || { echo "usage: packaging.sh [--long] SCRATCH_DIR TOOLS_DIR" >&2; exit 2; }
+cd "$(dirname "$0")/.."
+rm -rf "$1"
+mkdir -p "$1/bin"
+scratch=$(cd "$1" && pwd) tools=$(cd "$2" && pwd) root=$PWD
+passed=0 failed=0
+check() { # check NAME COMMAND...: a subshell that is no condition, so that -e holds inside of it
+  local name=$1 status begin=$SECONDS
+  shift
+  set +e
+  (set -e; "$@") >"$scratch/log" 2>&1
+  status=$?
+  set -e
+  if [ $status = 0 ]; then
+    printf '  ok     %4d s  %s\n' $((SECONDS - begin)) "$name"
+    passed=$((passed + 1))
+  else
+    printf '  FAILED %4d s  %s\n' $((SECONDS - begin)) "$name"
+    tail -n 60 "$scratch/log" | sed 's/^/          /'
+    failed=$((failed + 1))
+  fi
+}
+if command -v ccache >/dev/null && [ -d /usr/lib/ccache ]; then export PATH=/usr/lib/ccache:$PATH; fi
+
+# The tools by the names that the README calls them by, with what makes them work offline.
+cp -r "$tools/vcpkg/root" "$scratch/vcpkg-root"
+sed 's/x64-linux/&/; $a set(VCPKG_BUILD_TYPE release)' "$scratch/vcpkg-root/triplets/x64-linux.cmake" \
+  >"$scratch/vcpkg-root/triplets/x64-linux-only-release.cmake"
+cat >"$scratch/bin/vcpkg" <<END
+#!/bin/sh
+command=\$1
+shift
+VCPKG_ROOT="$scratch/vcpkg-root" VCPKG_FORCE_SYSTEM_BINARIES=1 VCPKG_DISABLE_METRICS=1 exec "$tools/vcpkg/vcpkg" "\$command" "\$@" \\
+  --overlay-ports="$tools/vcpkg/system" --binarysource=clear --x-buildtrees-root="$scratch/vcpkg-buildtrees" \\
+  --x-install-root="\${VCPKG_INSTALLED:-$scratch/vcpkg-installed}"
+END
+# What the system has, by the names of Conan's recipes.
+cat >"$scratch/conan-profile" <<END
+include(default)
+[platform_requires]
+fmt/$(pkg-config --modversion fmt)
+eigen/$(pkg-config --modversion eigen3)
+nlohmann_json/$(pkg-config --modversion nlohmann_json)
+END
+cat >"$scratch/bin/conan" <<END
+#!/bin/sh
+CONAN_HOME="$scratch/conan-home" exec "$tools/conan/run" "\$@" -pr "$scratch/conan-profile" -s compiler.cppstd=20 -nr
+END
+chmod +x "$scratch"/bin/*
+CONAN_HOME=$scratch/conan-home "$tools/conan/run" profile detect >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
+export PATH=$scratch/bin:$PATH
+
+no_warning() { # no_warning COMMAND...: vcpkg's validation reports by warnings and still succeeds
+  local out
+  out=$("$@" 2>&1) || { echo "$out"; return 1; }
+  echo "$out"
+  ! grep -iE 'warning:|problem' <<<"$out"
+}
+vcpkg_consumer() { # vcpkg_consumer INSTALLED PROJECT TRIPLET: a project of another author, by the toolchain file
+  local build=$scratch/consumer-$2-$3
+  cmake -S "test/consumer/$2" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DVCPKG_TARGET_TRIPLET="$3" -DVCPKG_MANIFEST_MODE=OFF \
+    -DCMAKE_TOOLCHAIN_FILE="$scratch/vcpkg-root/scripts/buildsystems/vcpkg.cmake" -D_VCPKG_INSTALLED_DIR="$1"
+  grep -q "^mcomp_DIR:PATH=$1/" "$build/CMakeCache.txt"
+  cmake --build "$build"
+  "$build/consumer"
+}
+
+# The commands of the README, as they stand there; a line that ends in \ goes on.
+mapfile -t commands < <(sed -n '/^## For packagers$/,/^## /{/^```sh$/,/^```$/{/^```/d;p}}' README.md |
+  sed -e ':more; /\\$/{N; s/\\\n */ /; b more}')
+[ ${#commands[@]} -ge 5 ] || { echo "packaging.sh: the README has no commands for packagers" >&2; exit 1; }
+[ "$(sed -n '/^## For packagers$/,/^## /p' README.md | sed '1d;$d' | grep -c .)" -le 20 ] ||
+  { echo "packaging.sh: the README's section for packagers has more than 20 lines" >&2; exit 1; }
+for command in "${commands[@]}"; do
+  case $command in
+  vcpkg*) check "README: ${command:0:60}..." no_warning bash -euc "$command" ;;
+  *) check "README: ${command:0:60}..." bash -euc "$command" ;;
+  esac
+done
+
+check "vcpkg: a consumer of all" vcpkg_consumer "$scratch/vcpkg-installed" package x64-linux
+triplet=x64-linux-only-release
+if $long; then triplet=x64-linux; fi
+export VCPKG_INSTALLED=$scratch/vcpkg-installed-core
+check "vcpkg: install without features" no_warning vcpkg install 'mcomp[core]' --classic --triplet=$triplet \
+  --overlay-ports=cmake/packaging/vcpkg --x-cmake-args=-DMCOMP_SOURCE_DIR="$root"
+check "vcpkg: a consumer of core without oneDNN" vcpkg_consumer "$VCPKG_INSTALLED" core_only $triplet
+check "vcpkg: a consumer of all without oneDNN" vcpkg_consumer "$VCPKG_INSTALLED" package $triplet
+for options in "shared=False with_onednn=False" "shared=False with_onednn=True" "shared=True with_onednn=True"; do
+  # shellcheck disable=SC2046
+  check "conan create: $options" conan create . $(printf -- "-o &:%s " $options)
+done
+if $long; then
+  check "conan create: Debug" conan create . -s build_type=Debug
+fi
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
