@@ -34,6 +34,7 @@
 #include "mcomp/io/safetensors.hpp"
 #include "mcomp/prune/batch_norm_folding.hpp"
 #include "mcomp/prune/filters.hpp"
+#include "mcomp/quant/block_format.hpp"
 #include "mcomp/quant/codebook.hpp"
 #include "mcomp/quant/fake_quantize.hpp"
 #include "mcomp/quant/microscaling.hpp"

@@ -6,8 +6,8 @@
 #include <span>
 
 // The seam between formats and algorithms. A format says which values a block of consecutive weights can take and how
-// they become bytes; an algorithm (nearest rounding, importance-weighted search, GPTQ, coordinate descent) chooses codes
-// and knows no format. Every small format of the field fits one form:
+// they become bytes; an algorithm (nearest rounding, importance-weighted search, GPTQ, coordinate descent) chooses
+// codes and knows no format. Every small format of the field fits one form:
 //
 //     value(i, code) = scale[s] * levels[code] + offset[s],   s = i / sub_block
 //
@@ -38,8 +38,8 @@ class BlockCodec {
   /// Whether `offset` is free (affine and K formats with minima).
   [[nodiscard]] virtual bool has_offset() const noexcept = 0;
 
-  /// Chooses representable scales that make sum importance (w - nearest value)^2 small. `importance` is empty (all 1) or
-  /// as long as `w` and not negative; `w` is finite, and shorter than a block only where the format allows it.
+  /// Chooses representable scales that make sum importance (w - nearest value)^2 small. `importance` is empty (all 1)
+  /// or as long as `w` and not negative; `w` is finite, and shorter than a block only where the format allows it.
   virtual void fit(std::span<const float> w, std::span<const float> importance, BlockGrid& grid) const = 0;
   /// Replaces `scale` and `offset`, wished for by the caller, by representable ones near them. `weight` says what an
   /// error of each sub-block's scale costs (empty: all alike).
