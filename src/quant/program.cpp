@@ -5,6 +5,7 @@
 #include "core/closest_name.hpp"
 #include "core/try.hpp"
 #include "graph/reference_layers.hpp"
+#include "graph/sequences.hpp"
 
 namespace mcomp::inline v0::quant {
 
@@ -256,6 +257,7 @@ class Lowering {
 
 Result<Program> lower(const Network& network, const TensorStore& weights, const NetworkQuantization& quantization) {
   MCOMP_TRY(shapes, graph::infer_shapes(network));
+  MCOMP_CHECK(graph::detail::refuse_sequences(network, shapes, "a program of quantized steps"));
   TensorStore available = weights; // where a layer is given as codes alone, the numbers that they mean
   for (const auto& [name, q] : quantization.weights) {
     const Layer* layer = network.find(name);
