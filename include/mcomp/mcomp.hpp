@@ -33,6 +33,7 @@
 #include "mcomp/graph/reference_runner.hpp"
 #include "mcomp/graph/resnet.hpp"
 #include "mcomp/graph/runner.hpp"
+#include "mcomp/io/gguf.hpp"
 #include "mcomp/io/safetensors.hpp"
 #include "mcomp/prune/batch_norm_folding.hpp"
 #include "mcomp/prune/filters.hpp"
