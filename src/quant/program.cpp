@@ -196,10 +196,11 @@ class Lowering {
     const auto refuse = [&](ErrorCode code, std::string rule, const char* remedy) {
       return Error(code, subject, std::move(rule), remedy);
     };
-    if (!q.scheme.symmetric || q.scheme.granularity == Granularity::per_group ||
-        (q.scheme.dtype != DType::int8 && q.scheme.dtype != DType::int4))
+    const bool per_row =
+        q.scheme.granularity == Granularity::per_tensor || q.scheme.granularity == Granularity::per_channel;
+    if (!q.scheme.symmetric || !per_row || !is_signed_integer(q.scheme.dtype))
       return refuse(ErrorCode::unsupported, fmt::format("integer execution cannot use weights of {}", q.scheme),
-                    "use int8 or int4, symmetric, per channel or per tensor");
+                    "use int2 .. int8, symmetric, per channel or per tensor");
     MCOMP_TRY(range, code_range(q.scheme.dtype, true));
     static_cast<void>(range);
     Shape expected;

@@ -29,7 +29,7 @@ namespace mcomp::inline v0::quant {
 
 /// What quantization does to a network: the layers that run in integers, and the values that are kept as codes.
 struct NetworkQuantization {
-  std::map<std::string, QuantizedTensor> weights; ///< by layer: int8 or int4 symmetric, per tensor or per channel
+  std::map<std::string, QuantizedTensor> weights; ///< by layer: int2 .. int8 symmetric, per tensor or per channel
   std::map<std::string, Parameters> activations;  ///< by value, which carries the name of its layer or `network_input`
 };
 
