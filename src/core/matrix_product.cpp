@@ -155,10 +155,10 @@ void add_self_product(std::int64_t n, std::int64_t depth, const float* a, std::i
   constexpr std::int64_t side = 256;
   const std::int64_t tiles = (n + side - 1) / side;
   executor.run(static_cast<std::size_t>(tiles * (tiles + 1) / 2), [&](std::size_t task) {
-    // Task t is tile (i, j), i <= j, counted column by column of tiles.
-    std::int64_t j = 0, left = static_cast<std::int64_t>(task);
-    while (left > j) left -= ++j;
-    const std::int64_t i = left, row = i * side, column = j * side;
+    // Task t is tile (i, j), j <= i, counted row by row of tiles.
+    std::int64_t i = 0, j = static_cast<std::int64_t>(task);
+    while (j > i) j -= ++i;
+    const std::int64_t row = i * side, column = j * side;
     add_product({.rows = std::min(side, n - row),
                  .columns = std::min(side, n - column),
                  .depth = depth,

@@ -25,8 +25,8 @@ struct TransposedProduct {
 /// depend on how C is cut into calls.
 void add_product(const TransposedProduct& product);
 
-/// The upper triangle (and some of the lower) of C += sign * A^T A, cut into tiles that run side by side.
-/// C is [n, n]. The lower triangle holds no defined values where a tile crosses the diagonal.
+/// The lower triangle of C += sign * A^T A, cut into tiles that run side by side. A is [depth, n], C is [n, n]. Above
+/// the diagonal C holds no defined values afterwards.
 void add_self_product(std::int64_t n, std::int64_t depth, const float* a, std::int64_t a_stride, float* c,
                       std::int64_t c_stride, float sign, Executor& executor);
 

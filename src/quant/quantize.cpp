@@ -118,7 +118,7 @@ Result<QuantizedTensor> quantize(const TensorView& weight, const Scheme& scheme,
     w = static_cast<const float*>(converted.data());
   }
   const Grouping g(weight.shape(), scheme);
-  const CodeRange codes = *code_range(scheme.dtype, scheme.symmetric);
+  const CodeRange codes = *code_range(scheme);
   QuantizedTensor q{scheme, *Tensor::uninitialized(byte_type(scheme.dtype), weight.shape()),
                     *Tensor::uninitialized(DType::f32, {g.row_groups, g.groups}),
                     *Tensor::uninitialized(DType::int32, {g.row_groups, g.groups})};

@@ -24,8 +24,11 @@ std::string to_string(Granularity granularity) {
 }
 
 std::string to_string(const Scheme& scheme) {
-  std::string text =
-      fmt::format("{} {} {}", scheme.dtype, scheme.symmetric ? "symmetric" : "affine", scheme.granularity);
+  std::string text = fmt::format("{} {} {}", scheme.dtype,
+                                 scheme.full_range  ? "symmetric full-range"
+                                 : scheme.symmetric ? "symmetric"
+                                                    : "affine",
+                                 scheme.granularity);
   if (scheme.granularity == Granularity::per_group) text += fmt::format(" of {}", scheme.group_size);
   if (scheme.granularity == Granularity::per_block)
     text += fmt::format(" of {} x {}", scheme.group_rows, scheme.group_size);
@@ -46,7 +49,14 @@ Result<CodeRange> code_range(DType dtype, bool symmetric) {
   return CodeRange{symmetric ? 1 : 0, 2 * half - 1};
 }
 
+Result<CodeRange> code_range(const Scheme& scheme) {
+  return code_range(scheme.dtype, scheme.symmetric && !scheme.full_range);
+}
+
 Status check(const Scheme& scheme) {
+  if (scheme.full_range && !scheme.symmetric)
+    return Error(ErrorCode::invalid_argument, "quantization scheme", "the full range is an affine scheme's anyway",
+                 "set full_range with symmetric schemes only");
   if (auto range = code_range(scheme.dtype, scheme.symmetric); !range) return range.error();
   const bool block = scheme.granularity == Granularity::per_block;
   const bool grouped = block || scheme.granularity == Granularity::per_group;

@@ -124,7 +124,7 @@ Tensor Gram::second_moment() const {
   for (std::int64_t i = 0; i < n; ++i)
     for (std::int64_t j = i; j < n; ++j)
       out[index(i * n + j)] = out[index(j * n + i)] =
-          (sum_[index(i * n + j)] + static_cast<double>(t[i * n + j])) * scale;
+          (sum_[index(i * n + j)] + static_cast<double>(t[j * n + i])) * scale;
   return result;
 }
 
@@ -139,7 +139,7 @@ Tensor Gram::second_moment_f32() const {
       for (std::int64_t i = ib; i < std::min(n, ib + strip); ++i)
         for (std::int64_t j = std::max(i, jb); j < std::min(n, jb + strip); ++j)
           out[i * n + j] = out[j * n + i] =
-              static_cast<float>((sum_[index(i * n + j)] + static_cast<double>(out[i * n + j])) * scale);
+              static_cast<float>((sum_[index(i * n + j)] + static_cast<double>(out[j * n + i])) * scale);
   return result;
 }
 

@@ -32,7 +32,7 @@ TEST_CASE("the transposed product equals sums in double, for sizes beside the ti
   }
 }
 
-TEST_CASE("the self product fills the upper triangle, the same for every executor") {
+TEST_CASE("the self product fills the lower triangle, the same for every executor") {
   Random random(2);
   const std::int64_t n = 600, k = 50;
   std::vector<float> a(static_cast<std::size_t>(n * k)), serial(static_cast<std::size_t>(n * n)), parallel = serial;
@@ -41,7 +41,7 @@ TEST_CASE("the self product fills the upper triangle, the same for every executo
   ThreadPool pool(3);
   detail::add_self_product(n, k, a.data(), n, parallel.data(), n, 1, pool);
   CHECK(serial == parallel);
-  for (const auto& [i, j] : std::vector<std::array<std::int64_t, 2>>{{0, 0}, {0, 599}, {255, 256}, {300, 590}}) {
+  for (const auto& [j, i] : std::vector<std::array<std::int64_t, 2>>{{0, 0}, {0, 599}, {255, 256}, {300, 590}}) {
     double expected = 0;
     for (std::int64_t d = 0; d < k; ++d)
       expected += static_cast<double>(a[static_cast<std::size_t>(d * n + i)]) *

@@ -34,6 +34,7 @@ const std::vector<Scheme> schemes{
     {.dtype = DType::uint2, .symmetric = false, .granularity = Granularity::per_channel},
     {.dtype = DType::int3, .symmetric = true, .granularity = Granularity::per_group, .group_size = 32},
     {.dtype = DType::uint3, .symmetric = false, .granularity = Granularity::per_group, .group_size = 9},
+    {.dtype = DType::uint4, .granularity = Granularity::per_group, .group_size = 8, .full_range = true},
     {.dtype = DType::int5, .symmetric = false, .granularity = Granularity::per_channel},
     {.dtype = DType::uint6, .symmetric = true, .granularity = Granularity::per_tensor},
     {.dtype = DType::int7, .symmetric = true, .granularity = Granularity::per_channel},

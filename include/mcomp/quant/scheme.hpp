@@ -24,6 +24,9 @@ struct Scheme {
   Granularity granularity = Granularity::per_channel;
   std::int64_t group_size = 0; ///< consecutive weights in a group; used with per_group and per_block only
   std::int64_t group_rows = 0; ///< output channels in a block; used with per_block only
+  /// Symmetric schemes: codes go down to the lowest one of the type (-8 .. 7), as weight-only formats and their kernels
+  /// have it. Scales are then still those of -7 .. 7.
+  bool full_range = false;
 
   friend bool operator==(const Scheme&, const Scheme&) = default;
 };
@@ -42,6 +45,8 @@ struct CodeRange {
 
 /// Errors: invalid_dtype for anything but int2 .. int8 and uint2 .. uint8.
 [[nodiscard]] MCOMP_API Result<CodeRange> code_range(DType dtype, bool symmetric);
+/// The same for a scheme, which may use the full range.
+[[nodiscard]] MCOMP_API Result<CodeRange> code_range(const Scheme& scheme);
 
 /// Checks the parts of a scheme against each other. Errors: invalid_dtype, invalid_argument.
 [[nodiscard]] MCOMP_API Status check(const Scheme& scheme);

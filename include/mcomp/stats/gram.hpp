@@ -46,7 +46,7 @@ class MCOMP_API Gram {
 
  private:
   void add_block(const float* samples, std::int64_t count, Executor& executor);
-  /// Sum of x x^T over the buffer, f32 [features, features], upper triangle.
+  /// Sum of x x^T over the buffer, f32 [features, features], lower triangle.
   [[nodiscard]] Tensor unfinished_block() const;
 
   std::int64_t features_ = 0;
