@@ -23,12 +23,17 @@ inline mcomp::TensorStore random_weights(const mcomp::graph::Network& network, m
   const auto shapes = mcomp::graph::infer_shapes(network).value();
   for (std::size_t i = 0; i < network.layers.size(); ++i) {
     const auto& operation = network.layers[i].operation;
-    const std::int64_t in = shapes.input[i][0], out = shapes.output[i][0];
+    const bool image = shapes.output[i].rank() == 3;
+    const std::int64_t in = image ? shapes.input[i][0] : shapes.input[i].sizes().back();
+    const std::int64_t out = image ? shapes.output[i][0] : shapes.output[i].sizes().back();
     if (const auto* c = std::get_if<mcomp::graph::Convolution>(&operation)) {
       const double fan = static_cast<double>(in / c->groups * c->kernel[0] * c->kernel[1]);
       weights.put(c->weight, normals(random, {out, in / c->groups, c->kernel[0], c->kernel[1]}, std::sqrt(2 / fan)));
     }
-    if (const auto* l = std::get_if<mcomp::graph::Linear>(&operation))
+    if (const auto* e = std::get_if<mcomp::graph::Embedding>(&operation))
+      weights.put(e->weight, normals(random, {e->vocabulary, e->features}));
+    if (const auto* n = std::get_if<mcomp::graph::RmsNorm>(&operation)) weights.put(n->weight, normals(random, {in}));
+    if (const auto* l = std::get_if<mcomp::graph::Linear>(&operation); l && !weights.contains(l->weight)) // may be tied
       weights.put(l->weight, normals(random, {out, in}, 0.2));
     if (const auto names = mcomp::graph::weight_names(operation); names && !names.bias->empty())
       weights.put(*names.bias, normals(random, {out}, 0.2));

@@ -42,12 +42,18 @@ template <class T> void convert(const void* source, float* target, std::int64_t 
   for (std::int64_t i = 0; i < count; ++i) target[i] = element_as_float(from[i]);
 }
 
-/// Four-bit elements, low nibble first; int4 is two's complement.
-void convert_nibbles(const void* source, float* target, std::int64_t count, bool is_signed) {
+/// Elements of less than eight bits, without gaps from the lowest bit of the first byte; signed ones are two's
+/// complement.
+void convert_packed(const void* source, float* target, std::int64_t count, int bits, bool is_signed) {
   const auto* from = static_cast<const std::uint8_t*>(source);
+  const int mask = (1 << bits) - 1, negative = 1 << (bits - 1);
   for (std::int64_t i = 0; i < count; ++i) {
-    const int nibble = (from[i / 2] >> (4 * (i % 2))) & 0xf;
-    target[i] = static_cast<float>(is_signed && nibble >= 8 ? nibble - 16 : nibble);
+    const std::int64_t at = i * bits;
+    const int shift = static_cast<int>(at % 8);
+    int word = from[at / 8];
+    if (shift + bits > 8) word |= from[at / 8 + 1] << 8;
+    const int code = (word >> shift) & mask;
+    target[i] = static_cast<float>(is_signed && (code & negative) != 0 ? code - mask - 1 : code);
   }
 }
 
@@ -175,7 +181,8 @@ Result<Tensor> Tensor::copy_of(const TensorView& view) {
     return std::move(tensor);
   }
   if (bit_width(view.dtype()) < 8)
-    return Error(ErrorCode::invalid_shape, to_string(view), "a four-bit view has strides", "pass a contiguous view");
+    return Error(ErrorCode::invalid_shape, to_string(view), "a view of less than eight bits has strides",
+                 "pass a contiguous view");
   const std::size_t width = element_bytes(view.dtype());
   const auto* source = static_cast<const std::byte*>(view.data());
   auto* target = static_cast<std::byte*>(tensor.data_);
@@ -257,11 +264,19 @@ Result<Tensor> to_f32(const TensorView& view, std::string_view subject) {
   case DType::int64:
     convert<std::int64_t>(view.data(), target, count);
     break;
+  case DType::int2:
+  case DType::uint2:
+  case DType::int3:
+  case DType::uint3:
   case DType::int4:
-    convert_nibbles(view.data(), target, count, true);
-    break;
   case DType::uint4:
-    convert_nibbles(view.data(), target, count, false);
+  case DType::int5:
+  case DType::uint5:
+  case DType::int6:
+  case DType::uint6:
+  case DType::int7:
+  case DType::uint7:
+    convert_packed(view.data(), target, count, bit_width(view.dtype()), is_signed_integer(view.dtype()));
     break;
   }
   return std::move(tensor);

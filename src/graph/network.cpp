@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <set>
 
 #include "core/try.hpp"
 
@@ -9,7 +11,8 @@ namespace mcomp::inline v0::graph {
 
 std::string operation_name(const Operation& operation) {
   constexpr std::array<const char*, std::variant_size_v<Operation>> names{
-      "convolution", "linear", "batch_norm", "activation", "add", "pooling", "flatten", "subsample_pad", "softmax"};
+      "convolution",   "linear",  "batch_norm", "activation", "add",      "pooling",          "flatten",
+      "subsample_pad", "softmax", "multiply",   "embedding",  "rms_norm", "rotary_embedding", "attention"};
   return names.at(operation.index());
 }
 
@@ -58,13 +61,16 @@ std::string to_string(const Network& network) {
 
 std::vector<std::string> tensor_names(const Network& network) {
   std::vector<std::string> names;
+  std::set<std::string_view> seen; // a tied head uses the embedding's tensor again
   const auto add = [&](const std::string& name) {
-    if (!name.empty()) names.push_back(name);
+    if (!name.empty() && seen.insert(name).second) names.push_back(name);
   };
   for (const Layer& layer : network.layers) {
     if (const WeightNames used = weight_names(layer.operation)) add(*used.weight), add(*used.bias);
     if (const auto* b = std::get_if<BatchNorm>(&layer.operation))
       add(b->weight), add(b->bias), add(b->running_mean), add(b->running_var);
+    if (const auto* e = std::get_if<Embedding>(&layer.operation)) add(e->weight);
+    if (const auto* n = std::get_if<RmsNorm>(&layer.operation)) add(n->weight);
   }
   return names;
 }
@@ -89,7 +95,7 @@ Status check_weights(const Network& network, const TensorStore& weights) {
       MCOMP_CHECK(check(c->weight, {c->out_channels, shapes.input[i][0] / c->groups, c->kernel[0], c->kernel[1]}));
       if (!c->bias.empty()) MCOMP_CHECK(check(c->bias, {c->out_channels}));
     } else if (const auto* l = std::get_if<Linear>(&layer.operation)) {
-      MCOMP_CHECK(check(l->weight, {l->out_features, shapes.input[i][0]}));
+      MCOMP_CHECK(check(l->weight, {l->out_features, shapes.input[i].sizes().back()}));
       if (!l->bias.empty()) MCOMP_CHECK(check(l->bias, {l->out_features}));
     } else if (const auto* b = std::get_if<BatchNorm>(&layer.operation)) {
       for (const std::string* name : {&b->weight, &b->bias, &b->running_mean, &b->running_var})
@@ -100,12 +106,55 @@ Status check_weights(const Network& network, const TensorStore& weights) {
           return Error(ErrorCode::invalid_value, fmt::format("tensor '{}'", b->running_var),
                        fmt::format("variance {} plus epsilon {} is not positive", v, b->epsilon),
                        "repair the statistics");
+    } else if (const auto* e = std::get_if<Embedding>(&layer.operation)) {
+      MCOMP_CHECK(check(e->weight, {e->vocabulary, e->features}));
+    } else if (const auto* n = std::get_if<RmsNorm>(&layer.operation)) {
+      MCOMP_CHECK(check(n->weight, {shapes.input[i].sizes().back()}));
     }
   }
   return {};
 }
 
+namespace {
+
+template <class T> Result<Tensor> tokens_from(const TensorView& raw) {
+  MCOMP_TRY(copy, Tensor::copy_of(raw));
+  MCOMP_TRY(tokens, Tensor::uninitialized(DType::int32, raw.shape()));
+  auto to = tokens.template mutable_values<std::int32_t>();
+  const auto from = copy.template mutable_values<T>();
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    if (from[i] < 0 || static_cast<std::int64_t>(from[i]) > std::numeric_limits<std::int32_t>::max())
+      return Error(ErrorCode::invalid_value, "samples", fmt::format("element {} is {}, no token", i, from[i]),
+                   "number tokens from 0");
+    to[i] = static_cast<std::int32_t>(from[i]);
+  }
+  return std::move(tokens);
+}
+
+Result<Tensor> tokens_as_int32(const Input& input, const TensorView& raw) {
+  if (raw.rank() != 2 || input.shape.rank() != 1 || raw.size(1) < 1 || raw.size(1) > input.shape[0])
+    return Error(ErrorCode::invalid_shape, "samples",
+                 fmt::format("shape {} is not [samples, length] with a length of 1 to {}", raw.shape(), input.shape),
+                 "pass rows of tokens that the network is long enough for");
+  switch (raw.dtype()) {
+  case DType::uint8:
+    return tokens_from<std::uint8_t>(raw);
+  case DType::int16:
+    return tokens_from<std::int16_t>(raw);
+  case DType::int32:
+    return tokens_from<std::int32_t>(raw);
+  case DType::int64:
+    return tokens_from<std::int64_t>(raw);
+  default:
+    return Error(ErrorCode::invalid_dtype, "samples", fmt::format("tokens are {}", raw.dtype()),
+                 "pass uint8, int16, int32 or int64");
+  }
+}
+
+} // namespace
+
 Result<Tensor> normalize(const Input& input, const TensorView& raw) {
+  if (input.kind == InputKind::tokens) return tokens_as_int32(input, raw);
   if (raw.rank() != input.shape.rank() + 1 || input.shape.rank() == 0)
     return Error(ErrorCode::invalid_shape, "samples",
                  fmt::format("shape {} is not [samples] + {}", raw.shape(), input.shape),

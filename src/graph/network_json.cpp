@@ -19,6 +19,11 @@ constexpr std::array<std::pair<ActivationKind, const char*>, 6> activation_names
 constexpr std::array<std::pair<PoolingKind, const char*>, 2> pooling_names{
     {{PoolingKind::max, "max"}, {PoolingKind::average, "average"}}};
 
+constexpr std::array<std::pair<RotaryPairing, const char*>, 2> pairing_names{
+    {{RotaryPairing::interleaved, "interleaved"}, {RotaryPairing::half_split, "half_split"}}};
+constexpr std::array<std::pair<InputKind, const char*>, 2> input_names{
+    {{InputKind::values, "values"}, {InputKind::tokens, "tokens"}}};
+
 template <class Names, class Kind> const char* name_of(const Names& names, Kind kind) {
   for (const auto& [value, name] : names)
     if (value == kind) return name;
@@ -67,6 +72,25 @@ struct OperationWriter {
     json["channels_after"] = s.channels_after;
   }
   void operator()(const Softmax&) const {}
+  void operator()(const Multiply&) const {}
+  void operator()(const Embedding& e) const {
+    json["vocabulary"] = e.vocabulary;
+    json["features"] = e.features;
+    json["weight"] = e.weight;
+  }
+  void operator()(const RmsNorm& n) const {
+    json["epsilon"] = n.epsilon;
+    json["weight"] = n.weight;
+  }
+  void operator()(const RotaryEmbedding& r) const {
+    json["heads"] = r.heads;
+    json["theta"] = r.theta;
+    json["pairing"] = name_of(pairing_names, r.pairing);
+  }
+  void operator()(const Attention& a) const {
+    json["heads"] = a.heads;
+    json["kv_heads"] = a.kv_heads;
+  }
 };
 
 Pair read_pair(ObjectReader& reader, const char* key, Pair fallback) {
@@ -79,17 +103,50 @@ Pair read_pair(ObjectReader& reader, const char* key, Pair fallback) {
   return {values[0], values[1]};
 }
 
-template <class Names> auto read_kind(ObjectReader& reader, const Names& names, const char* fallback) {
-  const std::string word = reader.text("kind", fallback);
+template <class Names>
+auto read_kind(ObjectReader& reader, const Names& names, const char* fallback, const char* key = "kind") {
+  const std::string word = reader.text(key, fallback);
   for (const auto& [value, name] : names)
     if (word == name) return value;
   std::string known;
   for (const auto& [value, name] : names) known += fmt::format("{}{}", known.empty() ? "" : ", ", name);
-  reader.fail("kind", fmt::format("'{}' is not known", word), "use one of " + known);
+  reader.fail(key, fmt::format("'{}' is not known", word), "use one of " + known);
   return names.front().first;
 }
 
+std::optional<Operation> read_decoder_operation(ObjectReader& reader, const std::string& op, const std::string& name) {
+  if (op == "multiply") return Multiply{};
+  if (op == "embedding") {
+    Embedding e;
+    e.vocabulary = reader.integer("vocabulary");
+    e.features = reader.integer("features");
+    e.weight = reader.text("weight", name + ".weight");
+    return e;
+  }
+  if (op == "rms_norm") {
+    RmsNorm n;
+    n.epsilon = reader.number("epsilon", 1e-5);
+    n.weight = reader.text("weight", name + ".weight");
+    return n;
+  }
+  if (op == "rotary_embedding") {
+    RotaryEmbedding r;
+    r.heads = reader.integer("heads");
+    r.theta = reader.number("theta", 10000);
+    r.pairing = read_kind(reader, pairing_names, "interleaved", "pairing");
+    return r;
+  }
+  if (op == "attention") {
+    Attention a;
+    a.heads = reader.integer("heads");
+    a.kv_heads = reader.integer("kv_heads", a.heads);
+    return a;
+  }
+  return std::nullopt;
+}
+
 Operation read_operation(ObjectReader& reader, const std::string& op, const std::string& name) {
+  if (auto decoder = read_decoder_operation(reader, op, name)) return *std::move(decoder);
   if (op == "convolution") {
     Convolution c;
     c.out_channels = reader.integer("out_channels");
@@ -139,7 +196,8 @@ Operation read_operation(ObjectReader& reader, const std::string& op, const std:
   }
   if (op == "softmax") return Softmax{};
   reader.fail("op", fmt::format("'{}' is not known", op),
-              "use one of convolution, linear, batch_norm, activation, add, pooling, flatten, subsample_pad, softmax");
+              "use one of convolution, linear, batch_norm, activation, add, pooling, flatten, subsample_pad, softmax, "
+              "multiply, embedding, rms_norm, rotary_embedding, attention");
   return Flatten{};
 }
 
@@ -149,10 +207,13 @@ std::string to_json(const Network& network) {
   Json json;
   json["schema"] = schema;
   json["name"] = network.name;
-  json["input"] = {{"shape", network.input.shape.sizes()},
-                   {"scale", network.input.scale},
-                   {"mean", network.input.mean},
-                   {"std", network.input.stddev}};
+  if (network.input.kind == InputKind::tokens)
+    json["input"] = {{"kind", name_of(input_names, network.input.kind)}, {"shape", network.input.shape.sizes()}};
+  else
+    json["input"] = {{"shape", network.input.shape.sizes()},
+                     {"scale", network.input.scale},
+                     {"mean", network.input.mean},
+                     {"std", network.input.stddev}};
   json["layers"] = Json::array();
   for (const Layer& layer : network.layers) {
     Json entry{{"name", layer.name}, {"op", operation_name(layer.operation)}, {"inputs", layer.inputs}};
@@ -172,6 +233,7 @@ Result<Network> network_from_json(std::string_view text, const std::string& subj
   network.name = reader.text("name");
   if (const Json* input = reader.child("input")) {
     ObjectReader part(*input, reader.where("input"));
+    network.input.kind = read_kind(part, input_names, "values");
     network.input.shape = Shape(part.integers("shape"));
     network.input.scale = part.number("scale", 1.0 / 255);
     if (part.has("mean")) network.input.mean = part.numbers("mean");

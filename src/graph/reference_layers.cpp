@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "graph/decoder_layers.hpp"
 #include "graph/im2col.hpp"
 #include "mcomp/core/eigen.hpp"
 
@@ -56,6 +57,7 @@ struct Reference {
   }
 
   Result<Tensor> operator()(const Linear& l) const {
+    if (x().rank() == 3) return linear_rows(context, l, x());
     MCOMP_TRY(y, output());
     const std::int64_t features = x().size(1);
     Map out(data(y), samples(), l.out_features);
@@ -92,6 +94,17 @@ struct Reference {
     std::transform(data(x()), data(x()) + x().elements(), data(*inputs[1]), data(y), std::plus<>());
     return std::move(y);
   }
+
+  Result<Tensor> operator()(const Multiply&) const {
+    MCOMP_TRY(y, output());
+    std::transform(data(x()), data(x()) + x().elements(), data(*inputs[1]), data(y), std::multiplies<>());
+    return std::move(y);
+  }
+
+  Result<Tensor> operator()(const Embedding& e) const { return embed(context, e, x()); }
+  Result<Tensor> operator()(const RmsNorm& n) const { return normalize_rms(context, n, x()); }
+  Result<Tensor> operator()(const RotaryEmbedding& r) const { return rotate(context, r, x()); }
+  Result<Tensor> operator()(const Attention& a) const { return attend(context, a, x(), *inputs[1], *inputs[2]); }
 
   Result<Tensor> operator()(const Pooling& p) const {
     MCOMP_TRY(y, output());

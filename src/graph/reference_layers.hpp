@@ -4,7 +4,8 @@
 #include "mcomp/core/executor.hpp"
 #include "mcomp/graph/network.hpp"
 
-// The fp32 meaning of every operation, one function each. Activations are NCHW or [samples, features], contiguous.
+// The fp32 meaning of every operation, one function each. Activations are NCHW, [samples, features] or
+// [samples, length, features], contiguous.
 
 namespace mcomp::inline v0::graph::detail {
 

@@ -20,12 +20,7 @@ class ReferenceRunner final : public Runner {
   [[nodiscard]] const Network& network() const noexcept override { return network_; }
 
   [[nodiscard]] Result<Tensor> run(const TensorView& input, const Tap& tap) override {
-    MCOMP_CHECK(require(input, "input", DType::f32, network_.input.shape.rank() + 1));
-    for (std::size_t axis = 1; axis < input.rank(); ++axis)
-      if (input.size(axis) != network_.input.shape[axis - 1])
-        return Error(ErrorCode::invalid_shape, "input",
-                     fmt::format("shape {} is not [samples] + {}", input.shape(), network_.input.shape),
-                     "pass samples of the network's input shape");
+    MCOMP_CHECK(check_input(input));
     MCOMP_TRY(first, Tensor::copy_of(input));
     if (tap) tap(network_input, first);
     std::vector<Tensor> outputs(network_.layers.size());
@@ -36,7 +31,9 @@ class ReferenceRunner final : public Runner {
         const auto j = network_.index(name);
         inputs.push_back(j < 0 ? &first : &outputs[static_cast<std::size_t>(j)]);
       }
-      MCOMP_TRY(output, detail::run_reference_layer({layer, weights_, shapes_.output[i], executor_}, inputs));
+      Shape shape = shapes_.output[i];
+      if (network_.input.kind == InputKind::tokens) shape[0] = input.size(1); // every value is [length, features]
+      MCOMP_TRY(output, detail::run_reference_layer({layer, weights_, shape, executor_}, inputs));
       if (tap) tap(layer.name, output);
       outputs[i] = std::move(output);
       for (const std::string& name : layer.inputs)
@@ -48,6 +45,21 @@ class ReferenceRunner final : public Runner {
   }
 
  private:
+  [[nodiscard]] Status check_input(const TensorView& input) const {
+    const Shape& shape = network_.input.shape;
+    const bool tokens = network_.input.kind == InputKind::tokens;
+    MCOMP_CHECK(require(input, "input", tokens ? DType::int32 : DType::f32, shape.rank() + 1));
+    for (std::size_t axis = 1; axis < input.rank(); ++axis) {
+      const std::int64_t size = input.size(axis), expected = shape[axis - 1];
+      if (tokens ? size < 1 || size > expected : size != expected)
+        return Error(ErrorCode::invalid_shape, "input",
+                     fmt::format("shape {} is not [samples] + {}{}", input.shape(), shape,
+                                 tokens ? " or rows of fewer tokens, but at least 1" : ""),
+                     "pass samples of the network's input shape");
+    }
+    return {};
+  }
+
   Network network_;
   TensorStore weights_;
   Shapes shapes_;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -12,7 +13,24 @@ namespace {
 /// Shape rules, one function an operation. `x` is the shape of the first input.
 class ShapeRule {
  public:
-  ShapeRule(const Layer& layer, const std::vector<Shape>& inputs) : layer_(layer), inputs_(inputs) {}
+  /// @param tokens what enters the network is tokens, so that every other value is [length, features] of a free length
+  ShapeRule(const Layer& layer, const std::vector<Shape>& inputs, bool tokens)
+      : layer_(layer), inputs_(inputs), tokens_(tokens) {}
+
+  /// Tokens are numbers of a vocabulary: an embedding takes them, and nothing else.
+  [[nodiscard]] Status check_kind() const {
+    const bool embeds = std::holds_alternative<Embedding>(layer_.operation);
+    const auto is_input = [](const std::string& name) { return name == network_input; };
+    const bool takes_tokens = tokens_ && std::any_of(layer_.inputs.begin(), layer_.inputs.end(), is_input);
+    if (embeds && !takes_tokens)
+      return argument("its input is not the tokens of the network", "let it take the network's input, of kind tokens");
+    if (takes_tokens && !embeds) return argument("it cannot compute with tokens", "put an embedding before it");
+    if (tokens_ &&
+        (std::holds_alternative<BatchNorm>(layer_.operation) || std::holds_alternative<Flatten>(layer_.operation)))
+      return argument(fmt::format("{} has no meaning for rows of a free length", operation_name(layer_.operation)),
+                      "use it in networks over images or features");
+    return {};
+  }
 
   Result<Shape> operator()(const Convolution& c) const {
     MCOMP_CHECK(needs_image());
@@ -27,13 +45,13 @@ class ShapeRule {
     return Shape{c.out_channels, h, w};
   }
   Result<Shape> operator()(const Linear& l) const {
-    if (inputs_[0].rank() != 1)
-      return shape(fmt::format("input {} has features in rank {}, rank 1 is needed", inputs_[0], inputs_[0].rank()),
+    if (inputs_[0].rank() > 2)
+      return shape(fmt::format("input {} is not [features] or [length, features]", inputs_[0]),
                    "put a flatten layer before it");
     if (l.out_features <= 0)
       return argument(fmt::format("{} output features", l.out_features), "give a positive number");
     if (l.weight.empty()) return argument("no weight tensor is named", "name one");
-    return Shape{l.out_features};
+    return with_features(l.out_features);
   }
   Result<Shape> operator()(const BatchNorm& b) const {
     if (!(b.epsilon >= 0) || !std::isfinite(b.epsilon))
@@ -43,11 +61,8 @@ class ShapeRule {
     return inputs_[0];
   }
   Result<Shape> operator()(const Activation&) const { return inputs_[0]; }
-  Result<Shape> operator()(const Add&) const {
-    if (inputs_[0] != inputs_[1])
-      return shape(fmt::format("inputs {} and {} differ", inputs_[0], inputs_[1]), "bring both to one shape first");
-    return inputs_[0];
-  }
+  Result<Shape> operator()(const Add&) const { return same_shapes(); }
+  Result<Shape> operator()(const Multiply&) const { return same_shapes(); }
   Result<Shape> operator()(const Pooling& p) const {
     MCOMP_CHECK(needs_image());
     const Shape& x = inputs_[0];
@@ -73,6 +88,46 @@ class ShapeRule {
     if (inputs_[0].rank() != 1) return shape(fmt::format("input {} is not [features]", inputs_[0]), "flatten it first");
     return inputs_[0];
   }
+  Result<Shape> operator()(const Embedding& e) const {
+    if (e.vocabulary <= 0 || e.features <= 0)
+      return argument(fmt::format("table [{}, {}]", e.vocabulary, e.features), "give positive sizes");
+    if (e.weight.empty()) return argument("no weight tensor is named", "name one");
+    return Shape{inputs_[0][0], e.features};
+  }
+  Result<Shape> operator()(const RmsNorm& n) const {
+    if (inputs_[0].rank() > 2)
+      return shape(fmt::format("input {} is not [features] or [length, features]", inputs_[0]), "flatten it first");
+    if (!(n.epsilon >= 0) || !std::isfinite(n.epsilon))
+      return argument(fmt::format("epsilon {}", n.epsilon), "give a small number of zero or more");
+    if (n.weight.empty()) return argument("no weight tensor is named", "name one");
+    return inputs_[0];
+  }
+  Result<Shape> operator()(const RotaryEmbedding& r) const {
+    MCOMP_CHECK(needs_sequence(inputs_[0]));
+    MCOMP_CHECK(divides(r.heads, inputs_[0][1]));
+    if (inputs_[0][1] / r.heads % 2 != 0)
+      return shape(fmt::format("a head has {} features, which do not pair up", inputs_[0][1] / r.heads),
+                   "use heads of an even size");
+    if (!(r.theta > 0) || !std::isfinite(r.theta))
+      return argument(fmt::format("theta {}", r.theta), "give a positive number, 10000 in the paper");
+    return inputs_[0];
+  }
+  Result<Shape> operator()(const Attention& a) const {
+    const Shape &q = inputs_[0], &k = inputs_[1], &v = inputs_[2];
+    for (const Shape& input : inputs_) MCOMP_CHECK(needs_sequence(input));
+    if (k != v || q[0] != k[0])
+      return shape(fmt::format("queries {}, keys {} and values {} do not belong together", q, k, v),
+                   "give one length, and keys and values of one shape");
+    MCOMP_CHECK(divides(a.heads, q[1]));
+    MCOMP_CHECK(divides(a.kv_heads, k[1]));
+    if (a.heads % a.kv_heads != 0)
+      return argument(fmt::format("{} heads do not share {} key heads evenly", a.heads, a.kv_heads),
+                      "give a number of heads that kv_heads divides");
+    if (q[1] / a.heads != k[1] / a.kv_heads)
+      return shape(fmt::format("query heads have {} features, key heads {}", q[1] / a.heads, k[1] / a.kv_heads),
+                   "project both to one head size");
+    return q;
+  }
 
  private:
   Error argument(std::string rule, std::string remedy) const {
@@ -80,6 +135,24 @@ class ShapeRule {
   }
   Error shape(std::string rule, std::string remedy) const {
     return {ErrorCode::invalid_shape, fmt::format("layer '{}'", layer_.name), std::move(rule), std::move(remedy)};
+  }
+  Result<Shape> same_shapes() const {
+    if (inputs_[0] != inputs_[1])
+      return shape(fmt::format("inputs {} and {} differ", inputs_[0], inputs_[1]), "bring both to one shape first");
+    return inputs_[0];
+  }
+  /// The shape of the first input with another number of features.
+  Shape with_features(std::int64_t features) const {
+    return inputs_[0].rank() == 1 ? Shape{features} : Shape{inputs_[0][0], features};
+  }
+  Status needs_sequence(const Shape& input) const {
+    if (input.rank() == 2) return {};
+    return shape(fmt::format("input {} is not [length, features]", input), "feed it rows of a sequence");
+  }
+  Status divides(std::int64_t heads, std::int64_t features) const {
+    if (heads > 0 && features % heads == 0) return {};
+    return argument(fmt::format("{} features do not divide into {} heads", features, heads),
+                    "give a positive number that divides them");
   }
   Status needs_image() const {
     if (inputs_[0].rank() == 3) return {};
@@ -99,7 +172,13 @@ class ShapeRule {
 
   const Layer& layer_;
   const std::vector<Shape>& inputs_;
+  bool tokens_;
 };
+
+std::size_t input_count(const Operation& operation) {
+  if (std::holds_alternative<Attention>(operation)) return 3;
+  return std::holds_alternative<Add>(operation) || std::holds_alternative<Multiply>(operation) ? 2 : 1;
+}
 
 Status check_input(const Network& network) {
   const Shape& shape = network.input.shape;
@@ -108,6 +187,17 @@ Status check_input(const Network& network) {
   if (shape.rank() == 0 || shape.rank() > 3 || !bytes || *bytes == 0 || shape.elements() > most)
     return Error(ErrorCode::invalid_shape, "network input", fmt::format("shape {} of one sample", shape),
                  "give [features] or [channels, height, width] with 1 to 2^31 elements");
+  if (network.input.kind == InputKind::tokens) {
+    constexpr std::int64_t longest = std::int64_t{1} << 24; // keeps the counts of attention far from overflow
+    if (shape.rank() != 1 || shape[0] > longest)
+      return Error(ErrorCode::invalid_shape, "network input", fmt::format("shape {} of tokens", shape),
+                   "give [length], the longest row, of 1 to 2^24");
+    const Input tokens{.shape = shape, .kind = InputKind::tokens};
+    if (network.input != tokens)
+      return Error(ErrorCode::invalid_argument, "network input", "normalization is given for tokens",
+                   "leave scale, mean and std at their defaults");
+    return {};
+  }
   const auto channels = static_cast<std::size_t>(shape[0]);
   if (!std::isfinite(network.input.scale))
     return Error(ErrorCode::invalid_value, "network input", "scale is not finite", "correct it");
@@ -140,7 +230,7 @@ Result<Shapes> infer_shapes(const Network& network) {
     if (layer.name.empty() || known.contains(layer.name))
       return Error(ErrorCode::invalid_argument, subject, "the name is empty, reserved or used twice",
                    "give every layer its own name");
-    const std::size_t needed = std::holds_alternative<Add>(layer.operation) ? 2 : 1;
+    const std::size_t needed = input_count(layer.operation);
     if (layer.inputs.size() != needed)
       return Error(ErrorCode::invalid_argument, subject,
                    fmt::format("{} inputs, {} needed", layer.inputs.size(), needed), "name its inputs");
@@ -152,7 +242,9 @@ Result<Shapes> infer_shapes(const Network& network) {
                      detail::did_you_mean(input, names));
       inputs.push_back(*found->second);
     }
-    auto shape = std::visit(ShapeRule(layer, inputs), layer.operation);
+    const ShapeRule rule(layer, inputs, network.input.kind == InputKind::tokens);
+    MCOMP_CHECK(rule.check_kind());
+    auto shape = std::visit(rule, layer.operation);
     if (!shape) return shape.error();
     const auto bytes = byte_size(DType::f64, *shape, subject);
     if (!bytes) return bytes.error();
@@ -171,11 +263,18 @@ Result<std::vector<std::int64_t>> multiply_adds(const Network& network) {
   MCOMP_TRY(shapes, infer_shapes(network));
   std::vector<std::int64_t> result;
   for (std::size_t i = 0; i < network.layers.size(); ++i) {
-    const Shape& x = shapes.input[i];
-    std::int64_t count = 0;
+    const Shape &x = shapes.input[i], &y = shapes.output[i];
+    std::int64_t factor = 0; // of each element of the output
     if (const auto* c = std::get_if<Convolution>(&network.layers[i].operation))
-      count = shapes.output[i].elements() * (x[0] / c->groups) * c->kernel[0] * c->kernel[1];
-    if (const auto* l = std::get_if<Linear>(&network.layers[i].operation)) count = l->out_features * x[0];
+      factor = (x[0] / c->groups) * c->kernel[0] * c->kernel[1];
+    if (std::holds_alternative<Linear>(network.layers[i].operation)) factor = x.sizes().back();
+    // Query p meets p + 1 keys and as many values.
+    if (std::holds_alternative<Attention>(network.layers[i].operation)) factor = x[0] + 1;
+    std::int64_t count = 0;
+    if (__builtin_mul_overflow(y.elements(), factor, &count))
+      return Error(ErrorCode::invalid_shape, fmt::format("layer '{}'", network.layers[i].name),
+                   fmt::format("{} multiply-adds for each of {} outputs are more than 2^63", factor, y.elements()),
+                   "describe a smaller layer");
     result.push_back(count);
   }
   return result;

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/try.hpp"
+#include "graph/sequences.hpp"
 
 namespace mcomp::inline v0::prune {
 
@@ -236,6 +237,7 @@ Result<FilterSelection> select_filters(const Network& network, const TensorStore
                  "give 1 or more");
   MCOMP_CHECK(graph::check_weights(network, weights));
   MCOMP_TRY(shapes, graph::infer_shapes(network));
+  MCOMP_CHECK(graph::detail::refuse_sequences(network, shapes, "filter pruning"));
   const Coupling coupling(network, shapes);
 
   std::map<std::size_t, Unit> units; // by root
@@ -311,6 +313,7 @@ Result<PrunedNetwork> remove_filters(const Network& network, const TensorStore& 
                                      const FilterSelection& selection) {
   MCOMP_CHECK(graph::check_weights(network, weights));
   MCOMP_TRY(shapes, graph::infer_shapes(network));
+  MCOMP_CHECK(graph::detail::refuse_sequences(network, shapes, "filter pruning"));
   MCOMP_CHECK(check_selection(network, shapes, selection));
   PrunedNetwork result{network, weights};
   std::vector<std::int64_t> input_channels;
@@ -354,6 +357,7 @@ Result<PrunedNetwork> remove_filters(const Network& network, const TensorStore& 
 Result<TensorStore> mask_filters(const Network& network, const TensorStore& weights, const FilterSelection& selection) {
   MCOMP_CHECK(graph::check_weights(network, weights));
   MCOMP_TRY(shapes, graph::infer_shapes(network));
+  MCOMP_CHECK(graph::detail::refuse_sequences(network, shapes, "filter pruning"));
   MCOMP_CHECK(check_selection(network, shapes, selection));
   TensorStore result = weights;
   for (const Layer& layer : network.layers) {

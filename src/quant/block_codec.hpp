@@ -25,14 +25,14 @@ struct BlockGrid {
   std::array<std::uint8_t, 2 * max_sub_blocks> small{};
 };
 
-/// One format. Implementations have no state that changes; every function is safe from any thread.
-class BlockCodec {
+/// The values that one format can represent: all that an algorithm needs to know. Implementations have no state that
+/// changes; every function is safe from any thread.
+class BlockValues {
  public:
-  virtual ~BlockCodec() = default;
+  virtual ~BlockValues() = default;
 
   [[nodiscard]] virtual std::size_t block_size() const noexcept = 0;     ///< weights in a full block
   [[nodiscard]] virtual std::size_t sub_block_size() const noexcept = 0; ///< weights that share scale and offset
-  [[nodiscard]] virtual std::size_t block_bytes() const noexcept = 0;
   /// Ascending; at most 256.
   [[nodiscard]] virtual std::span<const float> levels() const noexcept = 0;
   /// Whether `offset` is free (affine and K formats with minima).
@@ -44,7 +44,12 @@ class BlockCodec {
   /// Replaces `scale` and `offset`, wished for by the caller, by representable ones near them. `weight` says what an
   /// error of each sub-block's scale costs (empty: all alike).
   virtual void round_scales(std::span<const float> weight, BlockGrid& grid) const = 0;
+};
 
+/// A format with its bytes.
+class BlockCodec : public BlockValues {
+ public:
+  [[nodiscard]] virtual std::size_t block_bytes() const noexcept = 0;
   virtual void pack(const BlockGrid& grid, std::span<const std::uint8_t> codes, std::byte* bytes) const = 0;
   virtual void unpack(const std::byte* bytes, BlockGrid& grid, std::span<std::uint8_t> codes) const = 0;
 };

@@ -5,6 +5,7 @@
 #include "core/closest_name.hpp"
 #include "core/try.hpp"
 #include "graph/reference_layers.hpp"
+#include "graph/sequences.hpp"
 
 namespace mcomp::inline v0::quant {
 
@@ -195,10 +196,11 @@ class Lowering {
     const auto refuse = [&](ErrorCode code, std::string rule, const char* remedy) {
       return Error(code, subject, std::move(rule), remedy);
     };
-    if (!q.scheme.symmetric || q.scheme.granularity == Granularity::per_group ||
-        (q.scheme.dtype != DType::int8 && q.scheme.dtype != DType::int4))
+    const bool per_row =
+        q.scheme.granularity == Granularity::per_tensor || q.scheme.granularity == Granularity::per_channel;
+    if (!q.scheme.symmetric || !per_row || !is_signed_integer(q.scheme.dtype))
       return refuse(ErrorCode::unsupported, fmt::format("integer execution cannot use weights of {}", q.scheme),
-                    "use int8 or int4, symmetric, per channel or per tensor");
+                    "use int2 .. int8, symmetric, per channel or per tensor");
     MCOMP_TRY(range, code_range(q.scheme.dtype, true));
     static_cast<void>(range);
     Shape expected;
@@ -256,6 +258,7 @@ class Lowering {
 
 Result<Program> lower(const Network& network, const TensorStore& weights, const NetworkQuantization& quantization) {
   MCOMP_TRY(shapes, graph::infer_shapes(network));
+  MCOMP_CHECK(graph::detail::refuse_sequences(network, shapes, "a program of quantized steps"));
   TensorStore available = weights; // where a layer is given as codes alone, the numbers that they mean
   for (const auto& [name, q] : quantization.weights) {
     const Layer* layer = network.find(name);

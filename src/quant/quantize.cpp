@@ -4,25 +4,14 @@
 #include <cmath>
 
 #include "core/try.hpp"
+#include "quant/grouping.hpp"
 #include "quant/rounding.hpp"
 
 namespace mcomp::inline v0::quant {
 
 namespace {
 
-/// How a weight is cut into groups that share a scale.
-struct Grouping {
-  std::int64_t rows = 1, columns = 1; ///< the weight as a matrix; one row per tensor
-  std::int64_t groups = 1, group_size = 1;
-
-  Grouping(const Shape& shape, const Scheme& scheme) {
-    const std::int64_t elements = shape.elements();
-    rows = scheme.granularity == Granularity::per_tensor || shape.rank() == 0 ? 1 : shape[0];
-    columns = rows == 0 ? 0 : elements / rows;
-    group_size = scheme.granularity == Granularity::per_group ? std::min(scheme.group_size, columns) : columns;
-    groups = group_size == 0 ? 0 : (columns + group_size - 1) / group_size;
-  }
-};
+using detail::Grouping;
 
 /// Smallest and largest of n numbers, kept in lanes so that compilers vectorize without reordering rules.
 MCOMP_ALWAYS_INLINE void extremes_body(const float* x, std::int64_t n, float* low, float* high) {
@@ -72,11 +61,8 @@ MCOMP_DISPATCH(multiply_and_round,
                 std::uint8_t* codes),
                (x, n, inverse, low, high, zero, codes))
 
-bool is_signed(DType dtype) {
-  return dtype == DType::int8 || dtype == DType::int4;
-}
 DType byte_type(DType dtype) {
-  return is_signed(dtype) ? DType::int8 : DType::uint8;
+  return is_signed_integer(dtype) ? DType::int8 : DType::uint8;
 }
 
 std::int32_t code_at(const Tensor& codes, std::int64_t i) {
@@ -87,7 +73,7 @@ std::int32_t code_at(const Tensor& codes, std::int64_t i) {
 Status check_parts(const QuantizedTensor& q) {
   MCOMP_CHECK(check(q.scheme));
   const Grouping g(q.shape(), q.scheme);
-  const Shape parameters{g.rows, g.groups};
+  const Shape parameters{g.row_groups, g.groups};
   if (q.codes.dtype() != byte_type(q.scheme.dtype) || q.scales.dtype() != DType::f32 ||
       q.zero_points.dtype() != DType::int32 || q.scales.shape() != parameters || q.zero_points.shape() != parameters)
     return Error(ErrorCode::invalid_shape, "quantized tensor",
@@ -132,30 +118,35 @@ Result<QuantizedTensor> quantize(const TensorView& weight, const Scheme& scheme,
     w = static_cast<const float*>(converted.data());
   }
   const Grouping g(weight.shape(), scheme);
-  const CodeRange codes = *code_range(scheme.dtype, scheme.symmetric);
+  const CodeRange codes = *code_range(scheme);
   QuantizedTensor q{scheme, *Tensor::uninitialized(byte_type(scheme.dtype), weight.shape()),
-                    *Tensor::uninitialized(DType::f32, {g.rows, g.groups}),
-                    *Tensor::uninitialized(DType::int32, {g.rows, g.groups})};
+                    *Tensor::uninitialized(DType::f32, {g.row_groups, g.groups}),
+                    *Tensor::uninitialized(DType::int32, {g.row_groups, g.groups})};
   auto* bytes = static_cast<std::uint8_t*>(q.codes.data());
   auto scales = q.scales.mutable_values<float>();
   auto zero_points = q.zero_points.mutable_values<std::int32_t>();
 
   // Blocks of a constant number of groups, so that the work is cut the same way whatever the number of threads.
-  const std::int64_t all_groups = g.rows * g.groups;
+  const std::int64_t all_groups = g.row_groups * g.groups;
   const std::int64_t block =
-      std::max<std::int64_t>(1, (std::int64_t{1} << 16) / std::max<std::int64_t>(1, g.group_size));
+      std::max<std::int64_t>(1, (std::int64_t{1} << 16) / std::max<std::int64_t>(1, g.group_size * g.rows_in_group));
   context.executor_or_serial().run(static_cast<std::size_t>((all_groups + block - 1) / block), [&](std::size_t b) {
     const std::int64_t begin = static_cast<std::int64_t>(b) * block, end = std::min(all_groups, begin + block);
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t row = i / g.groups, first = (i % g.groups) * g.group_size;
-      const std::int64_t n = std::min(g.group_size, g.columns - first), at = row * g.columns + first;
+      const std::int64_t row = i / g.groups * g.rows_in_group, last_row = std::min(g.rows, row + g.rows_in_group);
+      const std::int64_t first = i % g.groups * g.group_size, n = g.size(i % g.groups);
       Range range;
-      extremes(w + at, n, &range.min, &range.max);
+      for (std::int64_t r = row; r < last_row; ++r) {
+        Range of_row;
+        extremes(w + r * g.columns + first, n, &of_row.min, &of_row.max);
+        range = {std::min(range.min, of_row.min), std::max(range.max, of_row.max)};
+      }
       const Parameters p = *parameters_for(range, scheme.dtype, scheme.symmetric);
       scales[static_cast<std::size_t>(i)] = p.scale;
       zero_points[static_cast<std::size_t>(i)] = p.zero_point;
-      divide_and_round(w + at, n, p.scale, static_cast<float>(codes.lowest - p.zero_point),
-                       static_cast<float>(codes.highest - p.zero_point), p.zero_point, bytes + at);
+      for (std::int64_t r = row; r < last_row; ++r)
+        divide_and_round(w + r * g.columns + first, n, p.scale, static_cast<float>(codes.lowest - p.zero_point),
+                         static_cast<float>(codes.highest - p.zero_point), p.zero_point, bytes + r * g.columns + first);
     }
   });
   return q;
@@ -169,7 +160,7 @@ Result<Tensor> dequantize(const QuantizedTensor& q) {
   const auto* zero_points = static_cast<const std::int32_t*>(q.zero_points.data());
   auto out = result.mutable_values<float>();
   for (std::int64_t i = 0; i < q.codes.elements(); ++i) {
-    const std::int64_t group = i / g.columns * g.groups + i % g.columns / g.group_size;
+    const std::int64_t group = g.scale_index(i / g.columns, i % g.columns);
     out[static_cast<std::size_t>(i)] = static_cast<float>(code_at(q.codes, i) - zero_points[group]) * scales[group];
   }
   return std::move(result);
@@ -177,27 +168,31 @@ Result<Tensor> dequantize(const QuantizedTensor& q) {
 
 Result<Tensor> pack_codes(const QuantizedTensor& q) {
   MCOMP_CHECK(check_parts(q));
-  if (bit_width(q.scheme.dtype) == 8) return Tensor::copy_of(q.codes);
+  const int bits = bit_width(q.scheme.dtype);
+  if (bits == 8) return Tensor::copy_of(q.codes);
   MCOMP_TRY(packed, Tensor::zeros(q.scheme.dtype, q.shape()));
   auto* bytes = static_cast<std::uint8_t*>(packed.data());
-  for (std::int64_t i = 0; i < q.codes.elements(); ++i)
-    bytes[i / 2] = static_cast<std::uint8_t>(bytes[i / 2] | ((code_at(q.codes, i) & 0xf) << (4 * (i % 2))));
+  const int mask = (1 << bits) - 1;
+  for (std::int64_t i = 0; i < q.codes.elements(); ++i) {
+    const std::int64_t at = i * bits;
+    const int word = (code_at(q.codes, i) & mask) << (at % 8);
+    bytes[at / 8] = static_cast<std::uint8_t>(bytes[at / 8] | (word & 0xff));
+    if (word > 0xff) bytes[at / 8 + 1] = static_cast<std::uint8_t>(word >> 8);
+  }
   return std::move(packed);
 }
 
 Result<Tensor> unpack_codes(const TensorView& packed) {
-  if (packed.dtype() == DType::int8 || packed.dtype() == DType::uint8) return Tensor::copy_of(packed);
-  if (packed.dtype() != DType::int4 && packed.dtype() != DType::uint4)
+  if (!is_integer(packed.dtype()) || bit_width(packed.dtype()) > 8)
     return Error(ErrorCode::invalid_dtype, "packed codes", fmt::format("elements are {}", packed.dtype()),
-                 "pass int4, uint4, int8 or uint8");
+                 "pass int2 .. int8 or uint2 .. uint8");
+  if (bit_width(packed.dtype()) == 8) return Tensor::copy_of(packed);
+  MCOMP_TRY(values, to_f32(packed, "packed codes"));
   MCOMP_TRY(codes, Tensor::uninitialized(byte_type(packed.dtype()), packed.shape()));
   auto* out = static_cast<std::uint8_t*>(codes.data());
-  const auto* bytes = static_cast<const std::uint8_t*>(packed.data());
-  const bool negative = packed.dtype() == DType::int4;
-  for (std::int64_t i = 0; i < packed.elements(); ++i) {
-    const int nibble = (bytes[i / 2] >> (4 * (i % 2))) & 0xf;
-    out[i] = static_cast<std::uint8_t>(negative && nibble >= 8 ? nibble - 16 : nibble);
-  }
+  const auto* from = static_cast<const float*>(values.data());
+  for (std::int64_t i = 0; i < packed.elements(); ++i)
+    out[i] = static_cast<std::uint8_t>(static_cast<std::int32_t>(from[i]));
   return std::move(codes);
 }
 

@@ -17,14 +17,21 @@ std::string to_string(Granularity granularity) {
     return "per channel";
   case Granularity::per_group:
     return "per group";
+  case Granularity::per_block:
+    return "per block";
   }
   return "unknown granularity";
 }
 
 std::string to_string(const Scheme& scheme) {
-  std::string text =
-      fmt::format("{} {} {}", scheme.dtype, scheme.symmetric ? "symmetric" : "affine", scheme.granularity);
+  std::string text = fmt::format("{} {} {}", scheme.dtype,
+                                 scheme.full_range  ? "symmetric full-range"
+                                 : scheme.symmetric ? "symmetric"
+                                                    : "affine",
+                                 scheme.granularity);
   if (scheme.granularity == Granularity::per_group) text += fmt::format(" of {}", scheme.group_size);
+  if (scheme.granularity == Granularity::per_block)
+    text += fmt::format(" of {} x {}", scheme.group_rows, scheme.group_size);
   return text;
 }
 
@@ -33,31 +40,37 @@ std::string to_string(const Parameters& p) {
 }
 
 Result<CodeRange> code_range(DType dtype, bool symmetric) {
-  switch (dtype) {
-  case DType::int4:
-    return CodeRange{symmetric ? -7 : -8, 7};
-  case DType::int8:
-    return CodeRange{symmetric ? -127 : -128, 127};
-  case DType::uint4:
-    return CodeRange{symmetric ? 1 : 0, 15};
-  case DType::uint8:
-    return CodeRange{symmetric ? 1 : 0, 255};
-  default:
+  const int bits = bit_width(dtype);
+  if (!is_integer(dtype) || bits > 8)
     return Error(ErrorCode::invalid_dtype, "quantization scheme", fmt::format("codes cannot be {}", dtype),
-                 "use int4, uint4, int8 or uint8");
-  }
+                 "use int2 .. int8 or uint2 .. uint8");
+  const std::int32_t half = 1 << (bits - 1);
+  if (is_signed_integer(dtype)) return CodeRange{symmetric ? 1 - half : -half, half - 1};
+  return CodeRange{symmetric ? 1 : 0, 2 * half - 1};
+}
+
+Result<CodeRange> code_range(const Scheme& scheme) {
+  return code_range(scheme.dtype, scheme.symmetric && !scheme.full_range);
 }
 
 Status check(const Scheme& scheme) {
+  if (scheme.full_range && !scheme.symmetric)
+    return Error(ErrorCode::invalid_argument, "quantization scheme", "the full range is an affine scheme's anyway",
+                 "set full_range with symmetric schemes only");
   if (auto range = code_range(scheme.dtype, scheme.symmetric); !range) return range.error();
-  const bool grouped = scheme.granularity == Granularity::per_group;
+  const bool block = scheme.granularity == Granularity::per_block;
+  const bool grouped = block || scheme.granularity == Granularity::per_group;
   if (grouped && scheme.group_size <= 0)
     return Error(ErrorCode::invalid_argument, "quantization scheme", fmt::format("group size {}", scheme.group_size),
                  "give the number of weights in a group, such as 32 or 128");
   if (!grouped && scheme.group_size != 0)
     return Error(ErrorCode::invalid_argument, "quantization scheme",
                  fmt::format("a group size of {} with scales {}", scheme.group_size, scheme.granularity),
-                 "leave the group size 0 or choose per_group");
+                 "leave the group size 0 or choose per_group or per_block");
+  if (block ? scheme.group_rows <= 0 : scheme.group_rows != 0)
+    return Error(ErrorCode::invalid_argument, "quantization scheme",
+                 fmt::format("{} rows in a group with scales {}", scheme.group_rows, scheme.granularity),
+                 "give the rows of a block, such as 128, with per_block only");
   return {};
 }
 

@@ -30,6 +30,20 @@ const std::vector<Scheme> schemes{
     {.dtype = DType::uint8, .symmetric = true, .granularity = Granularity::per_group, .group_size = 8},
     {.dtype = DType::int4, .symmetric = true, .granularity = Granularity::per_group, .group_size = 32},
     {.dtype = DType::uint4, .symmetric = false, .granularity = Granularity::per_group, .group_size = 7},
+    {.dtype = DType::int2, .symmetric = true, .granularity = Granularity::per_group, .group_size = 16},
+    {.dtype = DType::uint2, .symmetric = false, .granularity = Granularity::per_channel},
+    {.dtype = DType::int3, .symmetric = true, .granularity = Granularity::per_group, .group_size = 32},
+    {.dtype = DType::uint3, .symmetric = false, .granularity = Granularity::per_group, .group_size = 9},
+    {.dtype = DType::uint4, .granularity = Granularity::per_group, .group_size = 8, .full_range = true},
+    {.dtype = DType::int5, .symmetric = false, .granularity = Granularity::per_channel},
+    {.dtype = DType::uint6, .symmetric = true, .granularity = Granularity::per_tensor},
+    {.dtype = DType::int7, .symmetric = true, .granularity = Granularity::per_channel},
+    {.dtype = DType::int8, .granularity = Granularity::per_block, .group_size = 16, .group_rows = 4},
+    {.dtype = DType::uint3,
+     .symmetric = false,
+     .granularity = Granularity::per_block,
+     .group_size = 7,
+     .group_rows = 5},
 };
 
 } // namespace
@@ -66,12 +80,13 @@ TEST_CASE("no number is further from its code than half a step, in every scheme"
     const auto a = w.values<float>("a").value(), b = back.values<float>("b").value();
     const auto scales = q.scales.values<float>("s").value();
     const std::size_t columns = scheme.granularity == Granularity::per_tensor ? 270 : 45;
-    const std::size_t size = scheme.granularity == Granularity::per_group
-                                 ? std::min<std::size_t>(static_cast<std::size_t>(scheme.group_size), columns)
-                                 : columns;
+    const std::size_t size =
+        scheme.group_size > 0 ? std::min<std::size_t>(static_cast<std::size_t>(scheme.group_size), columns) : columns;
     const std::size_t groups = (columns + size - 1) / size;
     for (std::size_t i = 0; i < a.size(); ++i) {
-      const float step = scales[i / columns * groups + i % columns / size];
+      const std::size_t rows =
+          scheme.granularity == Granularity::per_block ? static_cast<std::size_t>(scheme.group_rows) : 1;
+      const float step = scales[i / columns / rows * groups + i % columns / size];
       // affine zero points are rounded, so an extreme value may be clipped by up to half a step more
       const double bound = (scheme.symmetric ? 0.5001 : 1.0001) * static_cast<double>(step);
       if (!(std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])) <= bound))
@@ -157,6 +172,8 @@ TEST_CASE("what cannot be quantized is refused before any work, by name") {
   CHECK(code(quantize(w, {.granularity = Granularity::per_group})) == ErrorCode::invalid_argument);
   CHECK(code(quantize(w, {.granularity = Granularity::per_group, .group_size = -4})) == ErrorCode::invalid_argument);
   CHECK(code(quantize(w, {.group_size = 4})) == ErrorCode::invalid_argument);
+  CHECK(code(quantize(w, {.group_rows = 4})) == ErrorCode::invalid_argument);
+  CHECK(code(quantize(w, {.granularity = Granularity::per_block, .group_size = 4})) == ErrorCode::invalid_argument);
   CHECK(code(quantize(Tensor::zeros(DType::f32, {0, 4}).value(), {})) == ErrorCode::invalid_shape);
   CHECK(code(quantize(Tensor::zeros(DType::int8, {2, 2}).value(), {})) == ErrorCode::invalid_dtype);
   CHECK(code(parameters_for({2, 1}, DType::uint8, false)) == ErrorCode::invalid_value);

@@ -10,8 +10,32 @@
 
 namespace mcomp::inline v0 {
 
-/// Element type of a tensor. Four-bit types are stored two to a byte, the first element in the low nibble.
-enum class DType : std::uint8_t { f64, f32, f16, bf16, boolean, int8, uint8, int16, int32, int64, int4, uint4 };
+/// Element type of a tensor. Types below eight bits are stored without gaps, the first element in the lowest bits of
+/// the first byte: four-bit types two to a byte, the first in the low nibble.
+enum class DType : std::uint8_t {
+  f64,
+  f32,
+  f16,
+  bf16,
+  boolean,
+  int8,
+  uint8,
+  int16,
+  int32,
+  int64,
+  int4,
+  uint4,
+  int2,
+  uint2,
+  int3,
+  uint3,
+  int5,
+  uint5,
+  int6,
+  uint6,
+  int7,
+  uint7,
+};
 
 /// IEEE 754 binary16, as storage: convert to float to compute.
 struct half {
@@ -33,7 +57,7 @@ struct bfloat16 {
   return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
 }
 
-/// Bits of one element: 4 for the four-bit types, 8 for boolean.
+/// Bits of one element; 8 for boolean.
 [[nodiscard]] constexpr int bit_width(DType dtype) noexcept {
   switch (dtype) {
   case DType::f64:
@@ -53,13 +77,65 @@ struct bfloat16 {
   case DType::int4:
   case DType::uint4:
     return 4;
+  case DType::int2:
+  case DType::uint2:
+    return 2;
+  case DType::int3:
+  case DType::uint3:
+    return 3;
+  case DType::int5:
+  case DType::uint5:
+    return 5;
+  case DType::int6:
+  case DType::uint6:
+    return 6;
+  case DType::int7:
+  case DType::uint7:
+    return 7;
   }
   return 0;
 }
 
-/// True for int4 .. int64 and uint4, uint8; false for floating point and boolean.
+/// True for int2 .. int64 and uint2 .. uint8; false for floating point and boolean.
 [[nodiscard]] constexpr bool is_integer(DType dtype) noexcept {
   return dtype >= DType::int8;
+}
+/// True for int2 .. int64.
+[[nodiscard]] constexpr bool is_signed_integer(DType dtype) noexcept {
+  switch (dtype) {
+  case DType::int2:
+  case DType::int3:
+  case DType::int4:
+  case DType::int5:
+  case DType::int6:
+  case DType::int7:
+  case DType::int8:
+  case DType::int16:
+  case DType::int32:
+  case DType::int64:
+    return true;
+  default:
+    return false;
+  }
+}
+/// The integer type of 2 to 8 bits. Any other width gives int8 or uint8.
+[[nodiscard]] constexpr DType integer_dtype(int bits, bool is_signed) noexcept {
+  switch (bits) {
+  case 2:
+    return is_signed ? DType::int2 : DType::uint2;
+  case 3:
+    return is_signed ? DType::int3 : DType::uint3;
+  case 4:
+    return is_signed ? DType::int4 : DType::uint4;
+  case 5:
+    return is_signed ? DType::int5 : DType::uint5;
+  case 6:
+    return is_signed ? DType::int6 : DType::uint6;
+  case 7:
+    return is_signed ? DType::int7 : DType::uint7;
+  default:
+    return is_signed ? DType::int8 : DType::uint8;
+  }
 }
 [[nodiscard]] constexpr bool is_floating(DType dtype) noexcept {
   return dtype <= DType::bf16;

@@ -29,7 +29,8 @@ struct Convolution {
   friend bool operator==(const Convolution&, const Convolution&) = default;
 };
 
-/// y = W x + b over [samples, features]; W is [out_features, in_features].
+/// y = W x + b over the last axis of [samples, features] or [samples, length, features]; W is [out_features,
+/// in_features]. A tied output head names the tensor of the embedding.
 struct Linear {
   std::int64_t out_features = 0;
   std::string weight{};
@@ -87,8 +88,52 @@ struct Softmax {
   friend bool operator==(const Softmax&, const Softmax&) = default;
 };
 
-using Operation =
-    std::variant<Convolution, Linear, BatchNorm, Activation, Add, Pooling, Flatten, SubsamplePad, Softmax>;
+/// Elementwise product of two inputs of one shape: the gate of a gated feed-forward layer.
+struct Multiply {
+  friend bool operator==(const Multiply&, const Multiply&) = default;
+};
+
+/// Tokens [samples, length] to the rows of a table [vocabulary, features]: [samples, length, features].
+struct Embedding {
+  std::int64_t vocabulary = 0;
+  std::int64_t features = 0;
+  std::string weight{};
+  friend bool operator==(const Embedding&, const Embedding&) = default;
+};
+
+/// y = weight * x / sqrt(mean(x^2) + epsilon) over the last axis (Zhang and Sennrich 2019).
+struct RmsNorm {
+  double epsilon = 1e-5;
+  std::string weight{}; ///< [features]
+  friend bool operator==(const RmsNorm&, const RmsNorm&) = default;
+};
+
+/// Which two features of a head a rotary embedding turns together.
+enum class RotaryPairing {
+  interleaved, ///< (2j, 2j + 1): the paper's, Llama's own files and GGUF's "llama"
+  half_split,  ///< (j, j + d/2): Hugging Face's files
+};
+
+/// Rotary position embedding (Su et al. 2021) of [samples, length, heads * d]: in each head, pair j at position p turns
+/// by the angle p * theta^(-2j / d). The first row is position 0.
+struct RotaryEmbedding {
+  std::int64_t heads = 1;
+  double theta = 10000;
+  RotaryPairing pairing = RotaryPairing::interleaved;
+  friend bool operator==(const RotaryEmbedding&, const RotaryEmbedding&) = default;
+};
+
+/// Causal grouped-query attention (Ainslie et al. 2023). Inputs: queries [samples, length, heads * d], keys and values
+/// [samples, length, kv_heads * d]. Query head h attends with key head h / (heads / kv_heads), to its own position and
+/// those before it: softmax(q k^T / sqrt(d)) v.
+struct Attention {
+  std::int64_t heads = 1;
+  std::int64_t kv_heads = 1;
+  friend bool operator==(const Attention&, const Attention&) = default;
+};
+
+using Operation = std::variant<Convolution, Linear, BatchNorm, Activation, Add, Pooling, Flatten, SubsamplePad, Softmax,
+                               Multiply, Embedding, RmsNorm, RotaryEmbedding, Attention>;
 
 /// "convolution", "linear", ...: the word of the JSON form.
 [[nodiscard]] MCOMP_API std::string operation_name(const Operation& operation);
@@ -116,12 +161,20 @@ struct Layer {
 /// The name by which layers take the input of the network.
 inline constexpr std::string_view network_input = "input";
 
-/// What enters the network, and how raw data becomes it: x = (raw * scale - mean) / std per channel.
+enum class InputKind {
+  values, ///< f32
+  tokens, ///< int32, numbers of a vocabulary
+};
+
+/// What enters the network, and how raw data becomes it: x = (raw * scale - mean) / std per channel. Tokens enter as
+/// they are; their shape [length] is the longest row that the network takes, and every shape and count is given for
+/// it. A run may have rows of any length from 1 to that.
 struct Input {
   Shape shape;                   ///< of one sample, without the axis of samples: [channels, height, width]
   double scale = 1.0 / 255;      ///< for images of bytes
   std::vector<double> mean{0.0}; ///< one value a channel, or one for all
   std::vector<double> stddev{1.0};
+  InputKind kind = InputKind::values;
   friend bool operator==(const Input&, const Input&) = default;
 };
 
@@ -153,14 +206,15 @@ struct Shapes {
 /// Errors: invalid_argument or invalid_shape, naming the layer.
 [[nodiscard]] MCOMP_API Result<Shapes> infer_shapes(const Network& network);
 
-/// Multiply-adds of each layer for one sample: those of convolutions and linear layers; others count as 0.
+/// Multiply-adds of each layer for one sample (of the greatest length): those of convolutions, linear layers and the
+/// two products of attention, masked ones left out; others count as 0.
 [[nodiscard]] MCOMP_API Result<std::vector<std::int64_t>> multiply_adds(const Network& network);
 
 /// Checks that every tensor the network names is there, floating, finite and of the right shape.
 /// Errors: not_found, invalid_dtype, invalid_shape, invalid_value, naming the tensor.
 [[nodiscard]] MCOMP_API Status check_weights(const Network& network, const TensorStore& weights);
 
-/// The names of all tensors that the network uses, in order of their layers.
+/// The names of all tensors that the network uses, in order of the layers that use them first; each once.
 [[nodiscard]] MCOMP_API std::vector<std::string> tensor_names(const Network& network);
 
 /// JSON (schema "mcomp-network-1"):
@@ -179,15 +233,24 @@ struct Shapes {
 ///        {"name": "fc", "op": "linear", "inputs": ["flat"], "out_features": 10, "bias": "fc.bias"}],
 ///      "output": "fc"}
 ///
-/// Further operations: "add" (two inputs), "softmax". Defaults: inputs = the layer before; stride [1, 1]; padding
+/// Further operations: "add" and "multiply" (two inputs), "softmax". Token networks have the input {"kind": "tokens",
+/// "shape": [512]} and
+///
+///        {"name": "embed", "op": "embedding", "vocabulary": 512, "features": 64},
+///        {"name": "norm", "op": "rms_norm", "epsilon": 1e-5},
+///        {"name": "turn", "op": "rotary_embedding", "heads": 8, "theta": 10000, "pairing": "interleaved"},
+///        {"name": "attend", "op": "attention", "inputs": ["q", "k", "v"], "heads": 8, "kv_heads": 4}
+///
+/// ("pairing" may be "half_split"). Defaults: inputs = the layer before; stride [1, 1]; padding
 /// [0, 0]; groups 1; weight = name + ".weight"; no bias unless named; batch normalization: name + ".weight", ".bias",
 /// ".running_mean", ".running_var", epsilon 1e-5; output = the last layer.
 [[nodiscard]] MCOMP_API std::string to_json(const Network& network);
 /// Reads and checks. Errors: corrupt, invalid_argument, invalid_shape, naming `subject` and the layer.
 [[nodiscard]] MCOMP_API Result<Network> network_from_json(std::string_view json, const std::string& subject);
 
-/// Raw samples of any element type [samples, input.shape] as the network's f32 input, by `Input`'s rule.
-/// Errors: invalid_shape, invalid_argument (number of means), invalid_value.
+/// Raw samples of any element type [samples, input.shape] as the network's f32 input, by `Input`'s rule. For token
+/// networks: integers [samples, length] as int32.
+/// Errors: invalid_shape, invalid_argument (number of means), invalid_value, invalid_dtype.
 [[nodiscard]] MCOMP_API Result<Tensor> normalize(const Input& input, const TensorView& raw);
 
 /// One activation value; the single definition that every runner uses.

@@ -59,8 +59,8 @@ struct FilterSelection {
 
 /// Chooses the filters to remove. Every group keeps at least one unit. Inputs and outputs of the network, outputs of
 /// linear layers and grouped convolutions (other than depthwise) stay whole. Ties keep the lower channel.
-/// Errors: invalid_argument, not_found (a batch-normalization score without batch normalization), and those of
-/// graph::check_weights.
+/// Errors: invalid_argument, not_found (a batch-normalization score without batch normalization), unsupported for
+/// layers of decoders, and those of graph::check_weights.
 [[nodiscard]] MCOMP_API Result<FilterSelection>
 select_filters(const graph::Network& network, const TensorStore& weights, const FilterPruningOptions& options = {});
 

@@ -29,7 +29,7 @@ namespace mcomp::inline v0::quant {
 
 /// What quantization does to a network: the layers that run in integers, and the values that are kept as codes.
 struct NetworkQuantization {
-  std::map<std::string, QuantizedTensor> weights; ///< by layer: int8 or int4 symmetric, per tensor or per channel
+  std::map<std::string, QuantizedTensor> weights; ///< by layer: int2 .. int8 symmetric, per tensor or per channel
   std::map<std::string, Parameters> activations;  ///< by value, which carries the name of its layer or `network_input`
 };
 
@@ -72,8 +72,9 @@ struct Program {
 /// Fuses and orders. A convolution or linear layer runs in integers when it is in `quantization.weights` and its input
 /// is in `quantization.activations`; the add and the activation that follow it, and have no other use, join its step.
 /// @param weights f32, f16 or bf16; of layers that run in integers only the bias is read
-/// Errors: those of `check_weights`; unsupported for weights that integers cannot execute (per group, affine) or sums
-/// that could leave int32; invalid_shape; not_found for names that the network does not have.
+/// Errors: those of `check_weights`; unsupported for weights that integers cannot execute (per group, affine), sums
+/// that could leave int32, tokens and layers of decoders; invalid_shape; not_found for names that the network does not
+/// have.
 [[nodiscard]] MCOMP_API Result<Program> lower(const graph::Network& network, const TensorStore& weights,
                                               const NetworkQuantization& quantization = {});
 
@@ -87,8 +88,8 @@ struct ArithmeticShare {
 };
 [[nodiscard]] MCOMP_API Result<ArithmeticShare> arithmetic_share(const Program& program);
 
-/// Sees the int32 accumulators of every integer step: [samples, channels, height, width] or [samples, features]; part by
-/// part where the runner cuts the batch.
+/// Sees the int32 accumulators of every integer step: [samples, channels, height, width] or [samples, features]; part
+/// by part where the runner cuts the batch.
 using AccumulatorTap = std::function<void(std::string_view layer, const TensorView& accumulators)>;
 
 /// A runner of a program. Its `run` taps only values that exist between steps.

@@ -15,8 +15,9 @@ namespace mcomp::inline v0::quant {
 /// Codes with the numbers that give them meaning.
 struct QuantizedTensor {
   Scheme scheme;
-  Tensor codes;       ///< int8 or uint8, one code a byte also for four-bit types, in the shape of the source
-  Tensor scales;      ///< f32 [rows, groups]; rows = 1 per tensor, groups = 1 but for per_group
+  Tensor codes;       ///< int8 or uint8, one code a byte also for narrower types, in the shape of the source
+  Tensor scales;      ///< f32 [rows, groups]: [1, 1] per tensor, [out, 1] per channel, [out, groups] per group, and
+                      ///< [out / group_rows, groups] per block, rounded up
   Tensor zero_points; ///< int32, shape of `scales`; all zero for symmetric signed types
 
   [[nodiscard]] const Shape& shape() const noexcept { return codes.shape(); }
@@ -41,8 +42,8 @@ struct QuantizedTensor {
 /// The real numbers: scale * (code - zero_point), f32. Errors: invalid_shape where the parts do not fit together.
 [[nodiscard]] MCOMP_API Result<Tensor> dequantize(const QuantizedTensor& tensor);
 
-/// Codes of a four-bit tensor two to a byte, the first in the low nibble; dtype int4 or uint4. Codes of eight bits are
-/// copied. The form in which they are stored.
+/// Codes without gaps, the first in the lowest bits of the first byte (four bits: two to a byte, the first in the low
+/// nibble); the element type is the scheme's. Codes of eight bits are copied. The form in which they are stored.
 [[nodiscard]] MCOMP_API Result<Tensor> pack_codes(const QuantizedTensor& tensor);
 /// The inverse of `pack_codes`: one code a byte, int8 or uint8. Errors: invalid_dtype.
 [[nodiscard]] MCOMP_API Result<Tensor> unpack_codes(const TensorView& packed);

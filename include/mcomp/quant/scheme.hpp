@@ -15,13 +15,18 @@ enum class Granularity {
   per_tensor,
   per_channel, ///< one scale for each output channel (first axis)
   per_group,   ///< one scale for each `group_size` consecutive weights of an output channel; the last may be shorter
+  per_block,   ///< one scale for each `group_rows` x `group_size` weights of the matrix [out, the rest]
 };
 
 struct Scheme {
-  DType dtype = DType::int8; ///< int4, uint4, int8 or uint8
+  DType dtype = DType::int8; ///< int2 .. int8 or uint2 .. uint8
   bool symmetric = true;     ///< zero_point 0 for signed types and the middle code for unsigned ones
   Granularity granularity = Granularity::per_channel;
-  std::int64_t group_size = 0; ///< weights in a group; used with per_group only
+  std::int64_t group_size = 0; ///< consecutive weights in a group; used with per_group and per_block only
+  std::int64_t group_rows = 0; ///< output channels in a block; used with per_block only
+  /// Symmetric schemes: codes go down to the lowest one of the type (-8 .. 7), as weight-only formats and their kernels
+  /// have it. Scales are then still those of -7 .. 7.
+  bool full_range = false;
 
   friend bool operator==(const Scheme&, const Scheme&) = default;
 };
@@ -31,15 +36,17 @@ struct Scheme {
 [[nodiscard]] MCOMP_API std::string to_string(const Scheme& scheme);
 
 /// Lowest and highest code. Symmetric schemes give up the lowest code of a signed type (-128), so that the range is
-/// as wide to both sides and a code can be negated.
+/// as wide to both sides and a code can be negated; int2 is then ternary.
 struct CodeRange {
   std::int32_t lowest = 0;
   std::int32_t highest = 0;
   friend bool operator==(const CodeRange&, const CodeRange&) = default;
 };
 
-/// Errors: invalid_dtype for anything but int4, uint4, int8, uint8.
+/// Errors: invalid_dtype for anything but int2 .. int8 and uint2 .. uint8.
 [[nodiscard]] MCOMP_API Result<CodeRange> code_range(DType dtype, bool symmetric);
+/// The same for a scheme, which may use the full range.
+[[nodiscard]] MCOMP_API Result<CodeRange> code_range(const Scheme& scheme);
 
 /// Checks the parts of a scheme against each other. Errors: invalid_dtype, invalid_argument.
 [[nodiscard]] MCOMP_API Status check(const Scheme& scheme);

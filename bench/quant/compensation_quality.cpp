@@ -1,0 +1,158 @@
+// What error-compensating quantization gains on the layers of trained networks: the squared output error on samples not
+// used for fitting, as a ratio to round-to-nearest with clipped scales, mean over layers.
+//
+//     bench_compensation_quality DATA_FOLDER
+//
+// ResNet-56: every third convolution, per channel, fitted on the patches of images 0 .. 127 of cifar10_calib, measured
+// on images 512 .. 575. Baseline: scale = f absmax / (2^(bits - 1) - 1), f the best of 26 in [.5, 1] by squared weight
+// error.
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+
+#include <fmt/format.h>
+
+#include "mcomp/graph/patches.hpp"
+#include "mcomp/graph/reference_runner.hpp"
+#include "mcomp/graph/resnet.hpp"
+#include "mcomp/io/safetensors.hpp"
+#include "mcomp/quant/gptq.hpp"
+
+namespace {
+
+using namespace mcomp;
+
+/// A layer as algorithms see it.
+struct Sample {
+  std::string name;
+  Tensor weight; ///< [out, in]
+  stats::Gram fit, held_out;
+};
+
+/// The convolutions of a network and the patches that they see on some images.
+void collect(graph::Runner& runner, const Tensor& images, std::int64_t begin, std::int64_t end,
+             const std::vector<std::size_t>& layers, stats::Gram Sample::*gram, std::vector<Sample>& samples,
+             const Context& context) {
+  const graph::Network& network = runner.network();
+  constexpr std::int64_t batch = 32;
+  for (std::int64_t at = begin; at < end; at += batch) {
+    const TensorView rows = images.view().rows(at, std::min(end, at + batch)).value();
+    const Tensor input = graph::normalize(network.input, rows).value();
+    runner
+        .run(input,
+             [&](std::string_view name, const TensorView& output) {
+               for (std::size_t i = 0; i < layers.size(); ++i) {
+                 const graph::Layer& layer = network.layers[layers[i]];
+                 if (layer.inputs[0] != name) continue;
+                 const auto& c = std::get<graph::Convolution>(layer.operation);
+                 (samples[i].*gram).update(graph::convolution_patches(c, output).value(), context).value();
+               }
+             })
+        .value();
+  }
+}
+
+std::vector<Sample> resnet_layers(const std::filesystem::path& folder, const Context& context) {
+  const auto model = io::read_safetensors(folder / "vision/resnet56_cifar10.safetensors").value();
+  const auto data = io::read_safetensors(folder / "vision/cifar10_calib.safetensors").value();
+  const Tensor images = Tensor::copy_of(data.tensors.find("images").value()).value();
+  const graph::Network network = graph::cifar_resnet({.depth = 56}).value();
+  std::vector<Sample> samples;
+  std::vector<std::size_t> layers;
+  std::size_t convolutions = 0;
+  for (std::size_t i = 0; i < network.layers.size(); ++i)
+    if (const auto* c = std::get_if<graph::Convolution>(&network.layers[i].operation); c && convolutions++ % 3 == 0) {
+      Tensor weight = Tensor::copy_of(model.tensors.find(c->weight).value()).value();
+      const std::int64_t out = weight.size(0), in = weight.elements() / out;
+      layers.push_back(i);
+      samples.push_back(
+          {network.layers[i].name, std::move(weight).reshaped({out, in}).value(), stats::Gram(in), stats::Gram(in)});
+    }
+  const auto runner = graph::reference_runner(network, model.tensors, context.executor).value();
+  collect(*runner, images, 0, 128, layers, &Sample::fit, samples, context);
+  collect(*runner, images, 512, 576, layers, &Sample::held_out, samples, context);
+  return samples;
+}
+
+using Method = std::function<quant::QuantizedTensor(const Sample&, const quant::Scheme&)>;
+
+quant::QuantizedTensor clipped(const Sample& s, const quant::Scheme& scheme) {
+  return quant::quantize_clipped(s.weight, scheme, {.clip = {.refit = false}}).value().tensor;
+}
+
+Method compensated(quant::GptqOptions options, const Context& context) {
+  return [=](const Sample& s, const quant::Scheme& scheme) {
+    quant::GptqOptions own = options;
+    own.scheme = scheme;
+    own.relative_error = false;
+    return quant::gptq(s.weight, s.fit, own, context).value().tensor;
+  };
+}
+
+void print_table(const std::string& title, const std::vector<Sample>& samples, quant::Scheme scheme,
+                 const std::vector<std::pair<std::string, Method>>& methods, const Context& context) {
+  fmt::print("\n{}\n{:44} {:>8} {:>8}   seconds\n", title, "", "4 bits", "3 bits");
+  std::map<int, std::vector<double>> baseline;
+  for (const auto& [name, method] : methods) {
+    const auto begin = std::chrono::steady_clock::now();
+    std::string line = fmt::format("{:44}", name);
+    for (const int bits : {4, 3}) {
+      scheme.dtype = integer_dtype(bits, true);
+      double sum = 0;
+      auto& errors = baseline[bits];
+      for (std::size_t i = 0; i < samples.size(); ++i) {
+        const Sample& s = samples[i];
+        if (errors.size() <= i)
+          errors.push_back(
+              quant::output_error(s.weight, quant::dequantize(clipped(s, scheme)).value(), s.held_out, context)
+                  .value());
+        sum +=
+            quant::output_error(s.weight, quant::dequantize(method(s, scheme)).value(), s.held_out, context).value() /
+            errors[i];
+      }
+      line += fmt::format(" {:8.3f}", sum / static_cast<double>(samples.size()));
+    }
+    fmt::print("{} {:9.2f}\n", line, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  }
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    fmt::print(stderr, "usage: {} DATA_FOLDER\n", argv[0]);
+    return 2;
+  }
+  ThreadPool pool;
+  const Context context{.executor = &pool};
+  const quant::ClipOptions grid{.refit = false};
+  const std::vector<std::pair<std::string, Method>> methods{
+      {"round to nearest, clipped", clipped},
+      {"round to nearest, clipped and re-fitted",
+       [](const Sample& s, const quant::Scheme& scheme) {
+         return quant::quantize_clipped(s.weight, scheme).value().tensor;
+       }},
+      {"round to nearest, weighted clip",
+       [](const Sample& s, const quant::Scheme& scheme) {
+         return quant::quantize_clipped(s.weight, scheme, {.importance = s.fit.diagonal()}).value().tensor;
+       }},
+      {"GPTQ, same scales", compensated({.act_order = false, .clip = grid, .weighted_clip = false}, context)},
+      {"GPTQ, same scales, act-order", compensated({.clip = grid, .weighted_clip = false}, context)},
+      {"GPTQ, unweighted re-fitted scales, act-order", compensated({.weighted_clip = false}, context)},
+      {"GPTQ, weighted scales, act-order", compensated({}, context)},
+      {"GPTQ, groups scaled on the way", compensated({.static_groups = false}, context)},
+      {"round to nearest, refined",
+       [&](const Sample& s, const quant::Scheme& scheme) {
+         return quant::refine(s.weight, clipped(s, scheme), s.fit, {.rounds = 16}, context).value().tensor;
+       }},
+      {"GPTQ, same scales, refined",
+       compensated({.clip = grid, .weighted_clip = false, .refine = {.rounds = 16}}, context)},
+      {"GPTQ, refined", compensated({.refine = {.rounds = 16}}, context)},
+      {"GPTQ, groups scaled on the way, refined",
+       compensated({.static_groups = false, .refine = {.rounds = 16}}, context)},
+  };
+  const auto convolutions = resnet_layers(argv[1], context);
+  print_table("ResNet-56, every third convolution, per channel", convolutions, {.full_range = true}, methods, context);
+  return 0;
+}

@@ -1,0 +1,142 @@
+#include "mcomp/quant/gptq.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "quant/clip_options.hpp"
+#include "quant/coordinate_descent.hpp"
+#include "quant/error_feedback.hpp"
+#include "quant/output_error.hpp"
+#include "quant/scheme_codes.hpp"
+#include "quant/weight_matrix.hpp"
+
+namespace mcomp::inline v0::quant {
+
+namespace {
+
+Status check_refine(const RefineOptions& refine) {
+  if (refine.rounds < 0 || refine.sweeps < 1)
+    return Error(ErrorCode::invalid_argument, "refinement",
+                 fmt::format("{} rounds of {} sweeps", refine.rounds, refine.sweeps),
+                 "use 0 or more rounds of 1 or more sweeps");
+  return {};
+}
+
+Status check_options(const GptqOptions& options) {
+  MCOMP_CHECK(check(options.scheme));
+  MCOMP_CHECK(detail::check_clip(options.clip));
+  MCOMP_CHECK(check_refine(options.refine));
+  if (!(options.damping >= 0) || !std::isfinite(options.damping) || options.block < 1)
+    return Error(ErrorCode::invalid_argument, "GPTQ options",
+                 fmt::format("damping {}, blocks of {}", options.damping, options.block),
+                 "use a damping of 0 or more (usual: 0.01) and blocks of at least 1 column (usual: 128)");
+  return {};
+}
+
+/// `h` with the diagonal near 1, which keeps f32 far from its ends. Returns what it was divided by.
+double normalize(Tensor& h) {
+  const std::int64_t n = h.size(0);
+  auto values = h.mutable_values<float>();
+  double sum = 0;
+  std::int64_t live = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double d = static_cast<double>(values[static_cast<std::size_t>(i * n + i)]);
+    sum += d;
+    live += d > 0;
+  }
+  if (!(sum > 0)) return 1;
+  const double unit = sum / static_cast<double>(live);
+  for (float& x : values) x = static_cast<float>(static_cast<double>(x) / unit);
+  return unit;
+}
+
+/// Refines and fills the report's errors.
+Status finish(const detail::WeightMatrix& w, const stats::Gram& gram, const BlockValues& values,
+              const RefineOptions& refine, bool refit_scales, bool relative, detail::BlockCodes& codes,
+              GptqReport& report, const Context& context) {
+  if (refine.rounds == 0 && !relative) return {};
+  MCOMP_TRY(h, detail::hessian(gram, w.columns));
+  const double unit = normalize(h);
+  const auto* moments = static_cast<const float*>(h.data());
+  if (refine.rounds > 0) {
+    MCOMP_TRY(descent, detail::descend(w.data, moments, values,
+                                       {.rounds = refine.rounds, .sweeps = refine.sweeps, .refit_scales = refit_scales},
+                                       codes, context));
+    report.error = std::max(descent.after, 0.0) * unit;
+    report.gptq_error = std::max(descent.before, 0.0) * unit;
+    report.code_changes = descent.code_changes;
+    report.scale_changes = descent.scale_changes;
+    report.converged = descent.converged;
+  }
+  if (relative) {
+    const double signal =
+        unit * detail::quadratic_form(w.data, w.rows, w.columns, moments, context.executor_or_serial());
+    report.output_error = signal > 0 ? report.error / signal : 0;
+  }
+  return {};
+}
+
+} // namespace
+
+std::string to_string(const GptqReport& r) {
+  std::string text =
+      fmt::format("output error {:.3e} ({:.3g} of the signal), damping {:.2g}", r.error, r.output_error, r.damping);
+  if (r.attempts > 1) text += fmt::format(" after {} attempts", r.attempts);
+  if (r.dead_columns > 0) text += fmt::format(", {} dead columns", r.dead_columns);
+  if (r.code_changes + r.scale_changes > 0)
+    text += fmt::format("; refined from {:.3e} by {} codes and {} scales{}", r.gptq_error, r.code_changes,
+                        r.scale_changes, r.converged ? "" : ", not converged");
+  return text;
+}
+
+Result<GptqResult> gptq(const TensorView& weight, const stats::Gram& gram, const GptqOptions& options,
+                        const Context& context) {
+  MCOMP_CHECK(check_options(options));
+  MCOMP_TRY(w, detail::weight_matrix(weight));
+  MCOMP_TRY(h, detail::hessian(gram, w.columns));
+  Executor& executor = context.executor_or_serial();
+  const Scheme& scheme = options.scheme;
+  const bool shared = detail::shares_rows(scheme), fixed = options.static_groups || shared;
+  const detail::SchemeValues values(scheme, detail::block_columns(scheme, w.columns), options.clip);
+  detail::BlockCodes codes(w.rows, w.columns, values);
+
+  std::vector<float> diagonal(static_cast<std::size_t>(w.columns));
+  const auto* moments = static_cast<const float*>(h.data());
+  for (std::int64_t i = 0; i < w.columns; ++i) diagonal[static_cast<std::size_t>(i)] = moments[i * w.columns + i];
+  MCOMP_TRY(importance, detail::check_importance({diagonal.begin(), diagonal.end()}, w.columns));
+  if (!options.weighted_clip) importance.clear();
+  if (fixed) detail::fit_scales(w.data, importance, scheme, values, codes, executor);
+
+  GptqReport report;
+  {
+    const detail::HessianFactor factor = detail::factor_hessian(
+        std::move(h), detail::column_order(diagonal, codes.block_size, options.act_order, !fixed), options.damping,
+        executor);
+    MCOMP_TRY(loss, detail::feed_back_errors(w.data, factor, values, importance,
+                                             {.static_grids = fixed, .block = options.block}, codes, context));
+    report.error = report.gptq_error = std::max(loss, 0.0) * factor.unit;
+    report.damping = factor.damping;
+    report.attempts = factor.attempts;
+    report.dead_columns = factor.dead;
+  }
+  MCOMP_CHECK(finish(w, gram, values, options.refine, !shared, options.relative_error, codes, report, context));
+  return GptqResult{detail::to_quantized(codes, scheme, values, weight.shape()), report};
+}
+
+Result<GptqResult> refine(const TensorView& weight, const QuantizedTensor& start, const stats::Gram& gram,
+                          const RefineOptions& options, const Context& context) {
+  MCOMP_CHECK(check_refine(options));
+  MCOMP_TRY(w, detail::weight_matrix(weight));
+  MCOMP_TRY(checked, dequantize(start));
+  if (checked.shape() != weight.shape())
+    return Error(ErrorCode::invalid_shape, "quantized weight",
+                 fmt::format("shape {}, that of the weight is {}", checked.shape(), weight.shape()),
+                 "pass two forms of one weight");
+  const detail::SchemeValues values(start.scheme, detail::block_columns(start.scheme, w.columns));
+  detail::BlockCodes codes = detail::from_quantized(start, values);
+  GptqReport report;
+  MCOMP_CHECK(finish(w, gram, values, options, !detail::shares_rows(start.scheme), true, codes, report, context));
+  return GptqResult{detail::to_quantized(codes, start.scheme, values, weight.shape()), report};
+}
+
+} // namespace mcomp::inline v0::quant
