@@ -6,13 +6,14 @@
 namespace mcomp::inline v0 {
 
 namespace {
-constexpr std::array<std::pair<DType, std::string_view>, 22> names{{
-    {DType::f64, "f64"},      {DType::f32, "f32"},     {DType::f16, "f16"},     {DType::bf16, "bf16"},
-    {DType::boolean, "bool"}, {DType::int8, "int8"},   {DType::uint8, "uint8"}, {DType::int16, "int16"},
-    {DType::int32, "int32"},  {DType::int64, "int64"}, {DType::int4, "int4"},   {DType::uint4, "uint4"},
-    {DType::int2, "int2"},    {DType::uint2, "uint2"}, {DType::int3, "int3"},   {DType::uint3, "uint3"},
-    {DType::int5, "int5"},    {DType::uint5, "uint5"}, {DType::int6, "int6"},   {DType::uint6, "uint6"},
-    {DType::int7, "int7"},    {DType::uint7, "uint7"},
+constexpr std::array<std::pair<DType, std::string_view>, 25> names{{
+    {DType::f64, "f64"},         {DType::f32, "f32"},         {DType::f16, "f16"},         {DType::bf16, "bf16"},
+    {DType::f8_e4m3, "f8_e4m3"}, {DType::f8_e5m2, "f8_e5m2"}, {DType::f8_e8m0, "f8_e8m0"}, {DType::boolean, "bool"},
+    {DType::int8, "int8"},       {DType::uint8, "uint8"},     {DType::int16, "int16"},     {DType::int32, "int32"},
+    {DType::int64, "int64"},     {DType::int4, "int4"},       {DType::uint4, "uint4"},     {DType::int2, "int2"},
+    {DType::uint2, "uint2"},     {DType::int3, "int3"},       {DType::uint3, "uint3"},     {DType::int5, "int5"},
+    {DType::uint5, "uint5"},     {DType::int6, "int6"},       {DType::uint6, "uint6"},     {DType::int7, "int7"},
+    {DType::uint7, "uint7"},
 }};
 } // namespace
 

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "core/try.hpp"
+#include "mcomp/core/minifloat.hpp"
 
 namespace mcomp::inline v0 {
 
@@ -40,6 +41,11 @@ template <class T> float element_as_float(T value) {
 template <class T> void convert(const void* source, float* target, std::int64_t count) {
   const T* from = static_cast<const T*>(source);
   for (std::int64_t i = 0; i < count; ++i) target[i] = element_as_float(from[i]);
+}
+
+template <class Decode> void convert_bytes(const void* source, float* target, std::int64_t count, Decode decode_byte) {
+  const auto* from = static_cast<const std::uint8_t*>(source);
+  for (std::int64_t i = 0; i < count; ++i) target[i] = decode_byte(from[i]);
 }
 
 /// Elements of less than eight bits, without gaps from the lowest bit of the first byte; signed ones are two's
@@ -242,6 +248,15 @@ Result<Tensor> to_f32(const TensorView& view, std::string_view subject) {
     break;
   case DType::bf16:
     convert<bfloat16>(view.data(), target, count);
+    break;
+  case DType::f8_e4m3:
+    convert_bytes(view.data(), target, count, [](std::uint8_t code) { return decode(e4m3, code); });
+    break;
+  case DType::f8_e5m2:
+    convert_bytes(view.data(), target, count, [](std::uint8_t code) { return decode(e5m2, code); });
+    break;
+  case DType::f8_e8m0:
+    convert_bytes(view.data(), target, count, decode_e8m0);
     break;
   case DType::boolean: {
     // Bytes other than 0 and 1 may come from a file; reading them as bool would be undefined.

@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 
+#include "core/closest_name.hpp"
 #include "core/try.hpp"
 
 namespace mcomp::inline v0::graph {
@@ -20,6 +21,24 @@ WeightNames weight_names(const Operation& operation) noexcept {
   if (const auto* c = std::get_if<Convolution>(&operation)) return {&c->weight, &c->bias};
   if (const auto* l = std::get_if<Linear>(&operation)) return {&l->weight, &l->bias};
   return {};
+}
+
+Result<Network> truncated(const Network& network, std::string_view layer) {
+  const std::ptrdiff_t last = network.index(layer);
+  if (last < 0) {
+    std::vector<std::string> known;
+    for (const Layer& l : network.layers) known.push_back(l.name);
+    return Error(ErrorCode::not_found, fmt::format("layer '{}'", layer), "the network has no layer of that name",
+                 mcomp::detail::did_you_mean(layer, known));
+  }
+  std::set<std::string_view> needed{layer};
+  for (std::ptrdiff_t i = last; i >= 0; --i)
+    if (const Layer& l = network.layers[static_cast<std::size_t>(i)]; needed.contains(l.name))
+      needed.insert(l.inputs.begin(), l.inputs.end());
+  Network part{network.name, network.input, {}, std::string(layer)};
+  for (std::ptrdiff_t i = 0; i <= last; ++i)
+    if (const Layer& l = network.layers[static_cast<std::size_t>(i)]; needed.contains(l.name)) part.layers.push_back(l);
+  return part;
 }
 
 Shape with_samples(std::int64_t samples, const Shape& shape) {

@@ -23,11 +23,14 @@ inline constexpr std::uint64_t largest_header = 100'000'000;
 inline constexpr std::uint64_t length_bytes = 8;
 inline constexpr const char* metadata_key = "__metadata__";
 
-inline constexpr std::array<std::pair<std::string_view, DType>, 10> dtype_names{{
+inline constexpr std::array<std::pair<std::string_view, DType>, 13> dtype_names{{
     {"F64", DType::f64},
     {"F32", DType::f32},
     {"F16", DType::f16},
     {"BF16", DType::bf16},
+    {"F8_E4M3", DType::f8_e4m3},
+    {"F8_E5M2", DType::f8_e5m2},
+    {"F8_E8M0", DType::f8_e8m0},
     {"BOOL", DType::boolean},
     {"I8", DType::int8},
     {"U8", DType::uint8},

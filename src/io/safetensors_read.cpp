@@ -55,7 +55,7 @@ Result<std::string_view> header_text(std::span<const std::byte> bytes, const std
 Result<DType> read_dtype(const std::string& name, const std::string& subject) {
   for (const auto& [text, dtype] : detail::dtype_names)
     if (text == name) return dtype;
-  for (const std::string_view text : {"F4", "F6_E2M3", "F6_E3M2", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ",
+  for (const std::string_view text : {"F4", "F6_E2M3", "F6_E3M2", "F8_E4M3FNUZ",
                                       "F8_E5M2FNUZ", "U16", "U32", "U64", "C64"})
     if (text == name)
       return Error(ErrorCode::unsupported, subject, fmt::format("dtype {} is not available here", name),

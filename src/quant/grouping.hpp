@@ -33,6 +33,12 @@ struct Grouping {
   [[nodiscard]] std::int64_t size(std::int64_t group) const noexcept {
     return std::min(group_size, columns - group * group_size);
   }
+  /// Calls `visit(first element, count)` for each run of elements that share the scale at `index`.
+  template <class Visit> void visit(std::int64_t index, Visit&& visit) const {
+    const std::int64_t group = index % groups, first_row = index / groups * rows_in_group;
+    for (std::int64_t row = first_row; row < std::min(rows, first_row + rows_in_group); ++row)
+      visit(row * columns + group * group_size, size(group));
+  }
 };
 
 } // namespace mcomp::inline v0::quant::detail

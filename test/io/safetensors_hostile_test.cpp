@@ -139,7 +139,7 @@ std::vector<Hostile> hostile_files() {
       {"dtype unknown", typed("\"F31\""), corrupt, "F31"},
       {"dtype in lower case", typed("\"u8\""), corrupt, "u8"},
       {"dtype empty", typed("\"\""), corrupt, "dtype"},
-      {"dtype F8_E4M3", typed("\"F8_E4M3\""), ErrorCode::unsupported, "\"w\""},
+      {"dtype F8_E4M3FNUZ", typed("\"F8_E4M3FNUZ\""), ErrorCode::unsupported, "\"w\""},
       {"dtype U16", typed("\"U16\""), ErrorCode::unsupported, "U16"},
       {"dtype F4", typed("\"F4\""), ErrorCode::unsupported, "F4"},
       {"dtype C64", typed("\"C64\""), ErrorCode::unsupported, "C64"},

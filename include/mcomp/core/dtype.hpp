@@ -17,6 +17,9 @@ enum class DType : std::uint8_t {
   f32,
   f16,
   bf16,
+  f8_e4m3, ///< what the eight-bit floating types mean: core/minifloat.hpp
+  f8_e5m2,
+  f8_e8m0,
   boolean,
   int8,
   uint8,
@@ -70,6 +73,9 @@ struct bfloat16 {
   case DType::bf16:
   case DType::int16:
     return 16;
+  case DType::f8_e4m3:
+  case DType::f8_e5m2:
+  case DType::f8_e8m0:
   case DType::boolean:
   case DType::int8:
   case DType::uint8:
@@ -138,7 +144,7 @@ struct bfloat16 {
   }
 }
 [[nodiscard]] constexpr bool is_floating(DType dtype) noexcept {
-  return dtype <= DType::bf16;
+  return dtype <= DType::f8_e8m0;
 }
 
 /// "f32", "int8", "bool" ...

@@ -202,6 +202,10 @@ struct Shapes {
   std::vector<Shape> output; ///< of each layer
 };
 
+/// The part of a network that computes the output of `layer`, which becomes its output.
+/// Error: not_found, with the name that was probably meant.
+[[nodiscard]] MCOMP_API Result<Network> truncated(const Network& network, std::string_view layer);
+
 /// Checks the whole network (names, edges, options) and computes every shape.
 /// Errors: invalid_argument or invalid_shape, naming the layer.
 [[nodiscard]] MCOMP_API Result<Shapes> infer_shapes(const Network& network);

@@ -32,7 +32,7 @@ struct SafetensorsFile {
 ///     auto weights = file.tensors.find("layer1.0.conv1.weight").value();
 ///
 /// Errors: not_found and io_failure for the file itself, corrupt for content that breaks the format, unsupported for a
-/// tensor of a dtype that mcomp does not have (U16, F8_E4M3 ...).
+/// tensor of a dtype that mcomp does not have (U16, F8_E4M3FNUZ ...).
 [[nodiscard]] MCOMP_API Result<SafetensorsFile> read_safetensors(const std::filesystem::path& path);
 
 /// The same from memory.

@@ -2,7 +2,7 @@
 
 #include "mcomp/core/context.hpp"
 #include "mcomp/core/tensor.hpp"
-#include "mcomp/quant/minifloat.hpp"
+#include "mcomp/core/minifloat.hpp"
 
 // Microscaling: small floating-point codes, and a scale for every few of them that is a small float itself.
 //

@@ -5,10 +5,9 @@
 #include <limits>
 #include <vector>
 
-#include "mcomp/quant/minifloat.hpp"
+#include "mcomp/core/minifloat.hpp"
 
 using namespace mcomp;
-using namespace mcomp::quant;
 
 namespace {
 const MiniFloat formats[] = {e4m3, e5m2, e3m2, e2m3, e2m1};

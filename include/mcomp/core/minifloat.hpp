@@ -7,12 +7,12 @@
 
 // Floating-point numbers of at most eight bits, as storage: what a code means, and the code nearest to a number.
 //
-//     std::uint8_t code = mcomp::quant::encode(mcomp::quant::e4m3, 0.3f);
-//     float value = mcomp::quant::decode(mcomp::quant::e4m3, code);       // 0.3125
+//     std::uint8_t code = mcomp::encode(mcomp::e4m3, 0.3f);
+//     float value = mcomp::decode(mcomp::e4m3, code);       // 0.3125
 //
 // Formats: OCP 8-bit Floating Point (OFP8) v1.0 and OCP Microscaling Formats (MX) v1.0.
 
-namespace mcomp::inline v0::quant {
+namespace mcomp::inline v0 {
 
 /// What the codes with the highest exponent are.
 enum class HighestExponent {
@@ -56,8 +56,5 @@ inline constexpr MiniFloat e2m1{2, 1, 1, HighestExponent::numbers};             
 /// infinity and NaN give 255.
 [[nodiscard]] MCOMP_API std::uint8_t encode_e8m0_floor(float x) noexcept;
 
-} // namespace mcomp::inline v0::quant
-
-namespace mcomp::inline v0 {
-template <> inline constexpr bool enable_format<quant::MiniFloat> = true;
+template <> inline constexpr bool enable_format<MiniFloat> = true;
 } // namespace mcomp::inline v0

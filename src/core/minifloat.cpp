@@ -1,10 +1,10 @@
-#include "mcomp/quant/minifloat.hpp"
+#include "mcomp/core/minifloat.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-namespace mcomp::inline v0::quant {
+namespace mcomp::inline v0 {
 
 namespace {
 
@@ -76,4 +76,4 @@ std::uint8_t encode_e8m0_floor(float x) noexcept {
   return static_cast<std::uint8_t>(code < 0 ? 0 : code);
 }
 
-} // namespace mcomp::inline v0::quant
+} // namespace mcomp::inline v0

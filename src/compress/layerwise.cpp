@@ -1,0 +1,244 @@
+#include "mcomp/compress/layerwise.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "core/closest_name.hpp"
+#include "core/try.hpp"
+#include "mcomp/graph/patches.hpp"
+#include "mcomp/graph/reference_runner.hpp"
+
+namespace mcomp::inline v0::compress {
+
+namespace {
+
+using graph::Convolution;
+using graph::Layer;
+using graph::Network;
+
+/// Weights that multiply one value, and see the same Gram matrix.
+struct Group {
+  std::string value;                      ///< the layer whose output it is, or `network_input`; empty: a table alone
+  std::optional<Convolution> convolution; ///< how patches are cut from it; none: rows of features
+  std::vector<std::pair<std::string, std::string>> weights; ///< layer and tensor
+  bool first = false;                                       ///< before all others, on the original network
+};
+
+bool same_patches(const std::optional<Convolution>& a, const std::optional<Convolution>& b) {
+  if (!a || !b) return a.has_value() == b.has_value();
+  return a->kernel == b->kernel && a->stride == b->stride && a->padding == b->padding;
+}
+
+Result<std::vector<Group>> find_groups(const Network& network, const LayerwiseOptions& options) {
+  std::vector<Group> groups;
+  std::set<std::string> tables, wanted(options.tensors.begin(), options.tensors.end());
+  std::vector<std::string> known;
+  for (const Layer& layer : network.layers)
+    if (const auto* embedding = std::get_if<graph::Embedding>(&layer.operation)) tables.insert(embedding->weight);
+  std::map<std::string, std::size_t> group_of; // tensor -> group
+  for (const Layer& layer : network.layers) {
+    const std::string* name = graph::weight_names(layer.operation).weight;
+    if (!name) continue;
+    known.push_back(*name);
+    if (!wanted.empty() && !wanted.contains(*name)) continue;
+    Group group{layer.inputs[0], std::nullopt, {{layer.name, *name}}, tables.contains(*name)};
+    if (const auto* c = std::get_if<Convolution>(&layer.operation)) {
+      if (c->groups != 1)
+        return Error(ErrorCode::unsupported, *name,
+                     fmt::format("layer '{}' convolves in {} groups", layer.name, c->groups),
+                     "leave this weight out of `tensors`");
+      group.convolution = *c;
+    }
+    auto at = std::find_if(groups.begin(), groups.end(), [&](const Group& g) {
+      return g.value == group.value && g.first == group.first && same_patches(g.convolution, group.convolution);
+    });
+    const auto index = static_cast<std::size_t>(at - groups.begin());
+    if (const auto [seen, inserted] = group_of.emplace(*name, index); !inserted) {
+      if (seen->second == index) continue;
+      return Error(ErrorCode::unsupported, *name, "several layers with different inputs multiply by it",
+                   "leave this weight out of `tensors`");
+    }
+    if (at == groups.end())
+      groups.push_back(std::move(group));
+    else
+      at->weights.push_back(group.weights[0]);
+  }
+  for (const Layer& layer : network.layers)
+    if (const auto* embedding = std::get_if<graph::Embedding>(&layer.operation)) {
+      known.push_back(embedding->weight);
+      const bool asked = wanted.empty() || wanted.contains(embedding->weight);
+      if (asked && group_of.emplace(embedding->weight, groups.size()).second)
+        groups.push_back({"", std::nullopt, {{layer.name, embedding->weight}}, true});
+    }
+  for (const std::string& name : options.tensors)
+    if (!group_of.contains(name))
+      return Error(ErrorCode::not_found, fmt::format("tensor '{}'", name),
+                   "no layer of the network has it as its weight", mcomp::detail::did_you_mean(name, known));
+  std::stable_partition(groups.begin(), groups.end(), [](const Group& g) { return g.first; });
+  return groups;
+}
+
+class Walk {
+ public:
+  Walk(const Network& network, const TensorStore& weights, const TensorView& samples, const LayerMethod& method,
+       const LayerwiseOptions& options, const Context& context)
+      : network_(network), samples_(samples), method_(method), options_(options), context_(context) {
+    result_.weights = weights;
+  }
+
+  Result<LayerwiseResult> run() {
+    MCOMP_TRY(groups, find_groups(network_, options_));
+    for (const Group& group : groups) total_ += static_cast<std::int64_t>(group.weights.size());
+    if (samples_.rank() == 0 || samples_.elements() == 0)
+      return Error(ErrorCode::insufficient_data, "samples", "there are none to run through the network",
+                   "give at least one sample");
+    for (const auto& [name, weight] : options_.done) MCOMP_CHECK(replace(name, weight));
+    std::vector<std::optional<stats::Gram>> grams(groups.size());
+    if (!options_.sequential) MCOMP_CHECK(observe_all(groups, grams));
+    for (std::size_t i = 0; i < groups.size(); ++i) {
+      const auto& weights = groups[i].weights;
+      const auto is_done = [&](const auto& w) { return options_.done.contains(w.second); };
+      if (!std::all_of(weights.begin(), weights.end(), is_done) && !grams[i]) {
+        MCOMP_TRY(gram, observe(groups[i]));
+        grams[i] = std::move(gram);
+      }
+      for (const auto& [layer, tensor] : weights) MCOMP_CHECK(solve(layer, tensor, grams[i]));
+      grams[i].reset();
+    }
+    return std::move(result_);
+  }
+
+ private:
+  Status solve(const std::string& layer, const std::string& tensor, const std::optional<stats::Gram>& gram) {
+    MCOMP_CHECK(context_.check("quantizing layers"));
+    if (!options_.done.contains(tensor)) {
+      MCOMP_TRY(view, result_.weights.find(tensor));
+      const LayerProblem problem{layer, tensor, view, &*gram};
+      auto solution = method_(problem, {context_.executor, {}, context_.cancellation});
+      if (!solution) return solution.error().within(tensor);
+      if (options_.solved) options_.solved(problem, *solution);
+      MCOMP_CHECK(replace(tensor, *solution));
+    }
+    context_.report("quantizing layers", ++solved_, total_);
+    return {};
+  }
+
+  Status replace(const std::string& tensor, const QuantizedWeight& weight) {
+    MCOMP_TRY(before, result_.weights.find(tensor));
+    auto values = dequantize(weight);
+    if (!values) return values.error().within(tensor);
+    if (values->shape() != before.shape())
+      return Error(ErrorCode::invalid_shape, tensor,
+                   fmt::format("its quantized form has shape {}, not {}", values->shape(), before.shape()),
+                   "quantize the weight as it is");
+    result_.tensors.insert_or_assign(tensor, weight);
+    result_.weights.put(tensor, std::move(*values));
+    return {};
+  }
+
+  Result<std::unique_ptr<graph::Runner>> runner(Network network) const {
+    if (options_.make_runner) return options_.make_runner(std::move(network), result_.weights);
+    return graph::reference_runner(std::move(network), result_.weights, context_.executor);
+  }
+
+  /// Calls `each` with the network's input, batch after batch.
+  template <class Each> Status batches(Each&& each) const {
+    const std::int64_t count = samples_.size(0), batch = std::max<std::int64_t>(1, options_.batch);
+    for (std::int64_t begin = 0; begin < count; begin += batch) {
+      MCOMP_CHECK(context_.check("observing inputs"));
+      MCOMP_TRY(raw, samples_.rows(begin, std::min(count, begin + batch)));
+      MCOMP_TRY(input, graph::normalize(network_.input, raw));
+      MCOMP_CHECK(each(input));
+    }
+    return {};
+  }
+
+  /// Adds what one batch shows of a value to its Gram matrix.
+  Status add(const Group& group, const TensorView& value, std::optional<stats::Gram>& gram) const {
+    Tensor patches;
+    TensorView rows = value;
+    if (group.convolution) {
+      MCOMP_TRY(cut, graph::convolution_patches(*group.convolution, value));
+      patches = std::move(cut);
+      rows = patches;
+    } else if (value.rank() != 2) {
+      const std::int64_t features = value.size(value.rank() - 1);
+      rows = TensorView(value.data(), value.dtype(),
+                        Shape{value.elements() / std::max<std::int64_t>(1, features), features});
+    }
+    if (!gram) gram.emplace(rows.size(1));
+    const Status added = gram->update(rows, {context_.executor, {}, context_.cancellation});
+    return added ? added : added.error().within(fmt::format("input of '{}'", group.weights[0].first));
+  }
+
+  Result<stats::Gram> observe(const Group& group) const {
+    std::optional<stats::Gram> gram;
+    if (group.value.empty()) {
+      MCOMP_CHECK(add_identity(group, gram));
+    } else if (group.value == graph::network_input) {
+      MCOMP_CHECK(batches([&](const Tensor& input) { return add(group, input, gram); }));
+    } else {
+      MCOMP_TRY(part, graph::truncated(network_, group.value));
+      MCOMP_TRY(prefix, runner(std::move(part)));
+      MCOMP_CHECK(batches([&](const Tensor& input) -> Status {
+        MCOMP_TRY(value, prefix->run(input));
+        return add(group, value, gram);
+      }));
+    }
+    return std::move(*gram);
+  }
+
+  Status observe_all(const std::vector<Group>& groups, std::vector<std::optional<stats::Gram>>& grams) const {
+    MCOMP_TRY(whole, runner(network_));
+    for (std::size_t i = 0; i < groups.size(); ++i)
+      if (groups[i].value.empty()) MCOMP_CHECK(add_identity(groups[i], grams[i]));
+    Status failure;
+    const graph::Tap tap = [&](std::string_view layer, const TensorView& output) {
+      for (std::size_t i = 0; i < groups.size() && failure; ++i)
+        if (groups[i].value == layer) failure = add(groups[i], output, grams[i]);
+    };
+    MCOMP_CHECK(batches([&](const Tensor& input) -> Status {
+      MCOMP_TRY(output, whole->run(input, tap));
+      static_cast<void>(output);
+      return failure;
+    }));
+    for (std::size_t i = 0; i < groups.size(); ++i)
+      if (!grams[i])
+        return Error(ErrorCode::insufficient_data, fmt::format("value '{}'", groups[i].value),
+                     "the runner showed no such value to its tap", "use a runner that reports every layer");
+    return {};
+  }
+
+  Status add_identity(const Group& group, std::optional<stats::Gram>& gram) const {
+    MCOMP_TRY(table, result_.weights.find(group.weights[0].second));
+    const std::int64_t features = table.elements() / std::max<std::int64_t>(1, table.size(0));
+    MCOMP_TRY(identity, Tensor::zeros(DType::f32, {features, features}));
+    auto values = identity.mutable_values<float>();
+    for (std::int64_t i = 0; i < features; ++i) values[static_cast<std::size_t>(i * (features + 1))] = 1;
+    gram.emplace(features);
+    return gram->update(identity);
+  }
+
+  const Network& network_;
+  const TensorView& samples_;
+  const LayerMethod& method_;
+  const LayerwiseOptions& options_;
+  const Context& context_;
+  LayerwiseResult result_;
+  std::int64_t solved_ = 0, total_ = 0;
+};
+
+} // namespace
+
+Result<LayerwiseResult> quantize_layers(const Network& network, const TensorStore& weights, const TensorView& samples,
+                                        const LayerMethod& method, const LayerwiseOptions& options,
+                                        const Context& context) {
+  if (!method)
+    return Error(ErrorCode::invalid_argument, "method", "there is none", "pass a function that quantizes one weight");
+  MCOMP_CHECK(graph::infer_shapes(network));
+  MCOMP_CHECK(graph::check_weights(network, weights));
+  return Walk(network, weights, samples, method, options, context).run();
+}
+
+} // namespace mcomp::inline v0::compress
