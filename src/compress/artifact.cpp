@@ -30,7 +30,7 @@ Error bad_layer(const std::string& layer) {
           "the network has no such layer with weights", "write the artifact anew"};
 }
 
-/// Codes as the file holds them: four-bit codes two to a byte.
+/// Codes as the file holds them: below eight bits without gaps.
 Result<Tensor> stored_codes(const quant::QuantizedTensor& q) {
   MCOMP_TRY(packed, quant::pack_codes(q));
   if (bit_width(packed.dtype()) == 8) return std::move(packed);
@@ -81,24 +81,25 @@ Result<quant::QuantizedTensor> read_weights(const Json& entry, const std::string
   quant::QuantizedTensor q;
   const std::string dtype = reader.text("dtype"), granularity = reader.text("granularity");
   const Shape shape(reader.integers("shape"));
-  if (dtype != "int8" && dtype != "int4")
-    reader.fail("dtype", fmt::format("'{}'", dtype), "artifacts hold int8 and int4");
+  const auto type = dtype_from_string(dtype);
+  if (!type || !is_signed_integer(*type) || bit_width(*type) > 8)
+    reader.fail("dtype", fmt::format("'{}'", dtype), "artifacts hold int2 ... int8");
   if (granularity != "per_tensor" && granularity != "per_channel")
     reader.fail("granularity", fmt::format("'{}'", granularity), "use per_tensor or per_channel");
   MCOMP_CHECK(reader.finish());
   MCOMP_CHECK(byte_size(DType::int8, shape, where).has_value() ? Status()
                                                                : byte_size(DType::int8, shape, where).error());
-  q.scheme.dtype = dtype == "int4" ? DType::int4 : DType::int8;
+  q.scheme.dtype = *type;
   q.scheme.granularity = granularity == "per_tensor" ? quant::Granularity::per_tensor : quant::Granularity::per_channel;
   MCOMP_TRY(codes, tensors.find(name));
   MCOMP_TRY(scales, tensors.find(name + scale_suffix));
   const auto refuse = [&](const std::string& rule) {
     return Error(ErrorCode::corrupt, fmt::format("tensor '{}'", name), rule, "write the artifact anew");
   };
-  if (q.scheme.dtype == DType::int4) {
-    if (codes.dtype() != DType::uint8 || codes.elements() != (shape.elements() + 1) / 2)
+  if (const std::int64_t bits = bit_width(q.scheme.dtype); bits < 8) {
+    if (codes.dtype() != DType::uint8 || codes.elements() != (shape.elements() * bits + 7) / 8)
       return refuse("packed codes do not fit the shape in the manifest");
-    MCOMP_TRY(unpacked, quant::unpack_codes(TensorView(codes.data(), DType::int4, shape)));
+    MCOMP_TRY(unpacked, quant::unpack_codes(TensorView(codes.data(), q.scheme.dtype, shape)));
     q.codes = std::move(unpacked);
   } else {
     if (codes.dtype() != DType::int8 || codes.shape() != shape)

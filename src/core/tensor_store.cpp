@@ -44,4 +44,14 @@ std::int64_t TensorStore::bytes() const noexcept {
   return total;
 }
 
+bool operator==(const TensorStore& a, const TensorStore& b) {
+  if (a.size() != b.size()) return false;
+  for (auto x = a.entries_.begin(), y = b.entries_.begin(); x != a.entries_.end(); ++x, ++y) {
+    if (x->first != y->first) return false;
+    const auto left = Tensor::copy_of(x->second.view), right = Tensor::copy_of(y->second.view);
+    if (!left || !right || !(*left == *right)) return false;
+  }
+  return true;
+}
+
 } // namespace mcomp::inline v0

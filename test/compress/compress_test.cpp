@@ -139,6 +139,44 @@ TEST_CASE("an int8 model stays close to its baseline") {
   CHECK(error < 1e-3 * size);
 }
 
+TEST_CASE(
+    "weights of few bits by GPTQ come closer to the baseline than the nearest ones, and are kept in the artifact") {
+  const Model model = small_model();
+  const Samples samples = random_samples(64);
+  const auto with = [&](const std::string& weights) {
+    const Recipe recipe = Recipe::parse(R"({"schema": "mcomp-recipe-1", "name": "r", "calibration": {"samples": 48},
+      "steps": [{"strategy": "fold_batch_norm"}, {"strategy": "quantize", "weights": )" +
+                                            weights + "}]}",
+                                        "r")
+                              .value();
+    return std::pair(recipe, plan(model, recipe, {.calibration = &samples}).value());
+  };
+  const Tensor reference = run(model, samples);
+  const auto error = [&](const Model& candidate) {
+    const Tensor output = run(candidate, samples);
+    double sum = 0;
+    for (std::int64_t i = 0; i < output.elements(); ++i)
+      sum += std::pow(static_cast<const float*>(output.data())[i] - static_cast<const float*>(reference.data())[i], 2);
+    return sum;
+  };
+  const auto [nearest_recipe, nearest] = with(R"({"dtype": "int3"})");
+  const auto [recipe, gptq] = with(R"({"dtype": "int3", "method": "gptq", "refine": 16})");
+  const Model by_gptq = apply(gptq, model).value();
+  CHECK(error(by_gptq) < 0.7 * error(apply(nearest, model).value()));
+  CHECK(fingerprint(apply(gptq, model).value()) == fingerprint(by_gptq));
+  CHECK(to_string(gptq).find("int3 symmetric per channel, gptq refined") != std::string::npos);
+
+  const auto folder = mcomp_test::temporary_folder();
+  write_artifact(folder, by_gptq, recipe, gptq).value();
+  const Artifact artifact = read_artifact(folder).value();
+  CHECK(run(artifact.model, samples) == run(by_gptq, samples));
+  // What was computed from samples is not in a plan's JSON: it cannot be applied from there, and says so.
+  const Plan read = plan_from_json(to_json(gptq), "plan").value();
+  const auto again = apply(read, model);
+  REQUIRE_FALSE(again);
+  CHECK(again.error().code() == ErrorCode::not_found);
+}
+
 TEST_CASE("an artifact is read back with identical predictions, and equal artifacts are equal bytes") {
   const Model model = small_model();
   const Samples samples = random_samples(200);
@@ -316,7 +354,7 @@ TEST_CASE("recipes that cannot be are refused before any work, by file and key")
         Case{"\"fold_batch_norm\"", "\"fold_batch_norms\"", "fold_batch_norm"},
         Case{"\"fold_batch_norm\"", "\"fold_batch_norm\", \"x\": 1", "x"}, Case{"[\"conv1\"]", "[\"conv7\"]", "conv7"},
         Case{"[\"conv1\"]", "\"conv1\"", "keep_f32"}, Case{"\"keep_f32\"", "\"keep_f23\"", "keep_f23"},
-        Case{"\"keep_f32\"", "\"weights\": {\"dtype\": \"int3\"}, \"keep_f32\"", "int3"},
+        Case{"\"keep_f32\"", "\"weights\": {\"dtype\": \"int16\"}, \"keep_f32\"", "int3"},
         Case{"\"keep_f32\"", "\"weights\": {\"granularity\": \"per_group\"}, \"keep_f32\"", "per_group"},
         Case{"\"keep_f32\"", "\"activations\": {\"observer\": \"best\"}, \"keep_f32\"", "best"},
         Case{"\"keep_f32\"", "\"activations\": {\"percentile\": 7}, \"keep_f32\"", "percentile"},

@@ -9,7 +9,7 @@ namespace mcomp::inline v0::compress {
 /// A compressed model as it is kept: `model.safetensors` and `manifest.json` in one folder.
 ///
 /// The safetensors file holds the tensors of layers in f32 under their own names; a layer in integers has its codes
-/// under the weight's name (int8; four-bit codes two to a byte as uint8) and its scales under that name + ".scale"
+/// under the weight's name (int8; narrower codes without gaps as uint8) and its scales under that name + ".scale"
 /// (f32). The manifest (schema "mcomp-artifact-1") holds the network, quantization, temperature, recipe, plan,
 /// fingerprints of the baseline model and of the calibration rows, the library's version, and the SHA-256 of the
 /// safetensors file, which reading verifies.

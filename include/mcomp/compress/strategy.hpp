@@ -18,8 +18,8 @@
 //   fold_batch_norm        no options. Moves batch normalization into the layer before it.
 //   prune_filters          "fraction" (required), "score" ("l1", "l2", "batch_norm_scale"), "scope" ("uniform",
 //                          "global"), "channel_multiple" (1). Use it before fold_batch_norm for batch_norm_scale.
-//   quantize               "weights": {"dtype" ("int8" or "int4"), "granularity" ("per_channel" or "per_tensor")},
-//                          "activations": {"observer", "percentile", "averaging_constant", "bins"}, "keep_f32":
+//   quantize               "weights": {"dtype" ("int2" ... "int8"), "granularity" ("per_channel" or "per_tensor"),
+//                          "method" ("nearest", "clipped", "gptq"), "refine" (0; rounds, with gptq)}, "activations": {"observer", "percentile", "averaging_constant", "bins"}, "keep_f32":
 //                          [layers], "never_slower" (true). Runs convolutions and linear layers in integers with uint8
 //                          activations; where the workbench can time layers, those that would not become faster stay.
 //   calibrate_temperature  "held_out" (false): whether the network was not trained on the calibration samples. Fits the
@@ -45,8 +45,11 @@ struct PlanEntry {
 struct Decision {
   std::string strategy;
   std::string options;    ///< JSON, as the recipe gave them
-  std::string parameters; ///< JSON, what was found; all that `apply` needs
+  std::string parameters; ///< JSON, what was found; with `tensors` all that `apply` needs
   std::vector<PlanEntry> entries;
+  /// What was computed from samples: codes and scales of weights. Not part of a plan's JSON; an artifact holds the weights
+  /// that they became.
+  TensorStore tensors{};
 
   friend bool operator==(const Decision&, const Decision&) = default;
 };

@@ -29,6 +29,8 @@ class MCOMP_API TensorStore {
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
   /// Bytes of all tensors.
   [[nodiscard]] std::int64_t bytes() const noexcept;
+  /// True where both hold equal tensors under the same names.
+  friend MCOMP_API bool operator==(const TensorStore& a, const TensorStore& b);
 
  private:
   struct Entry {

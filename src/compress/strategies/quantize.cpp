@@ -2,6 +2,7 @@
 #include <set>
 
 #include "compress/strategies/builtin.hpp"
+#include "compress/strategies/weight_method.hpp"
 #include "core/closest_name.hpp"
 #include "mcomp/quant/observer.hpp"
 
@@ -13,7 +14,7 @@ using mcomp::detail::ObjectReader;
 namespace {
 
 struct Options {
-  quant::Scheme weights;
+  WeightMethodOptions weights;
   quant::ObserverOptions observer{.kind = quant::ObserverKind::mean_squared_error};
   std::vector<std::string> keep_f32;
   bool never_slower = true;
@@ -25,16 +26,8 @@ Result<Options> read_options(const std::string& text) {
   ObjectReader reader(json, where);
   Options options;
   if (const Json* weights = reader.child("weights")) {
-    ObjectReader part(*weights, reader.where("weights"));
-    const std::string dtype = part.text("dtype", "int8"), granularity = part.text("granularity", "per_channel");
-    if (dtype != "int8" && dtype != "int4")
-      part.fail("dtype", fmt::format("'{}' cannot be executed", dtype), "use int8 or int4");
-    if (granularity != "per_channel" && granularity != "per_tensor")
-      part.fail("granularity", fmt::format("'{}' cannot be executed", granularity), "use per_channel or per_tensor");
-    options.weights.dtype = dtype == "int4" ? DType::int4 : DType::int8;
-    options.weights.granularity =
-        granularity == "per_tensor" ? quant::Granularity::per_tensor : quant::Granularity::per_channel;
-    MCOMP_CHECK(part.finish());
+    MCOMP_TRY(read, read_weight_method(*weights, reader.where("weights")));
+    options.weights = read;
   }
   if (const Json* activations = reader.child("activations")) {
     ObjectReader part(*activations, reader.where("activations"));
@@ -61,7 +54,9 @@ struct Choice {
   std::map<std::string, quant::Parameters> activations;
 };
 
-Result<quant::NetworkQuantization> carry_out(const Model& model, const Options& options, const Choice& choice) {
+/// @param solved codes and scales that a method made from samples; null: by the nearest codes
+Result<quant::NetworkQuantization> carry_out(const Model& model, const Options& options, const Choice& choice,
+                                             const TensorStore* solved) {
   quant::NetworkQuantization result;
   for (const std::string& name : choice.layers) {
     const graph::Layer* layer = model.network.find(name);
@@ -70,12 +65,35 @@ Result<quant::NetworkQuantization> carry_out(const Model& model, const Options& 
       return Error(ErrorCode::corrupt, fmt::format("quantize: layer '{}'", name),
                    "the network has no such layer with weights", "plan again");
     MCOMP_TRY(view, model.weights.find(*weight));
-    auto quantized = quant::quantize(view, options.weights);
+    auto quantized = solved ? quantized_from_store(*solved, *weight, options.weights.scheme)
+                            : quant::quantize(view, options.weights.scheme);
     if (!quantized) return quantized.error().within(*weight);
+    if (quantized->shape() != view.shape())
+      return Error(ErrorCode::corrupt, *weight,
+                   fmt::format("codes {} for a weight {}", quantized->shape(), view.shape()), "plan again");
     result.weights.emplace(name, std::move(*quantized));
   }
   result.activations = choice.activations;
   return result;
+}
+
+/// Codes and scales of the chosen layers by a method that needs samples.
+Result<TensorStore> solve(const Model& model, const Options& options, const Choice& choice, const Workbench& bench) {
+  LayerwiseOptions walk;
+  for (const std::string& layer : choice.layers)
+    walk.tensors.push_back(*graph::weight_names(model.network.find(layer)->operation).weight);
+  if (bench.make_runner)
+    walk.make_runner = [&](graph::Network network, TensorStore weights) {
+      return bench.make_runner(Model{std::move(network), std::move(weights), {}, std::nullopt});
+    };
+  MCOMP_TRY(images, bench.calibration->images());
+  MCOMP_TRY(rows, gather_rows(images, bench.range_rows, 0, static_cast<std::int64_t>(bench.range_rows.size())));
+  MCOMP_TRY(result,
+            quantize_layers(model.network, model.weights, rows, weight_method(options.weights), walk, bench.context));
+  TensorStore store;
+  for (const auto& [name, weight] : result.tensors)
+    put_quantized(store, name, std::get<quant::QuantizedTensor>(weight));
+  return store;
 }
 
 class Quantize final : public Strategy {
@@ -103,11 +121,16 @@ class Quantize final : public Strategy {
     std::map<std::string, double> seconds_f32, seconds_int8;
     if (bench.time_layers) MCOMP_CHECK(measure(model, program, options, bench, all, kept, seconds_f32, seconds_int8));
     MCOMP_TRY(chosen, choose(program, kept, ranges));
-    MCOMP_TRY(quantization, carry_out(model, options, chosen));
+    TensorStore solved;
+    if (!chosen.layers.empty() && needs_samples(options.weights)) {
+      MCOMP_TRY(made, solve(model, options, chosen, bench));
+      solved = std::move(made);
+    }
+    MCOMP_TRY(quantization, carry_out(model, options, chosen, solved.size() > 0 ? &solved : nullptr));
 
     Json parameters{{"layers", chosen.layers}, {"activations", Json::object()}};
     for (const auto& [value, p] : chosen.activations) parameters["activations"][value] = to_json_value(p);
-    Decision decision{name(), text, parameters.dump(), {}};
+    Decision decision{name(), text, parameters.dump(), {}, solved};
     for (const quant::Step& step : program.steps) {
       const std::string* weight = graph::weight_names(step.operation).weight;
       if (!weight) continue;
@@ -145,7 +168,8 @@ class Quantize final : public Strategy {
       choice.activations.emplace(value, p);
     }
     Model result = model;
-    MCOMP_TRY(quantization, carry_out(model, options, choice));
+    const bool from_samples = needs_samples(options.weights) && !choice.layers.empty();
+    MCOMP_TRY(quantization, carry_out(model, options, choice, from_samples ? &decision.tensors : nullptr));
     result.quantization = std::move(quantization);
     MCOMP_TRY(program, result.program()); // refuses what cannot run
     static_cast<void>(program);
@@ -229,7 +253,7 @@ class Quantize final : public Strategy {
     MCOMP_TRY(before, bench.time_layers(program));
     bench.context.report("timing layers", 1, 2);
     Model integer = model;
-    MCOMP_TRY(quantization, carry_out(model, options, all));
+    MCOMP_TRY(quantization, carry_out(model, options, all, nullptr));
     integer.quantization = std::move(quantization);
     MCOMP_TRY(integer_program, integer.program());
     MCOMP_TRY(after, bench.time_layers(integer_program));

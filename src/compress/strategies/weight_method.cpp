@@ -1,0 +1,100 @@
+#include "compress/strategies/weight_method.hpp"
+
+#include <array>
+#include <utility>
+
+namespace mcomp::inline v0::compress::detail {
+
+using mcomp::detail::Json;
+using mcomp::detail::ObjectReader;
+
+namespace {
+
+constexpr std::array<std::pair<WeightMethod, const char*>, 3> names{
+    {{WeightMethod::nearest, "nearest"}, {WeightMethod::clipped, "clipped"}, {WeightMethod::gptq, "gptq"}}};
+
+} // namespace
+
+std::string to_string(const WeightMethodOptions& options) {
+  std::string text = to_string(options.scheme);
+  for (const auto& [method, name] : names)
+    if (method == options.method && method != WeightMethod::nearest) text += fmt::format(", {}", name);
+  if (options.refine > 0) text += " refined";
+  return text;
+}
+
+Result<WeightMethodOptions> read_weight_method(const Json& json, const std::string& where) {
+  ObjectReader reader(json, where);
+  WeightMethodOptions options;
+  const std::string dtype = reader.text("dtype", "int8"), granularity = reader.text("granularity", "per_channel"),
+                    method = reader.text("method", "nearest");
+  const std::int64_t refine = reader.integer("refine", 0);
+  const auto type = dtype_from_string(dtype);
+  if (!type || !is_signed_integer(*type) || bit_width(*type) > 8)
+    reader.fail("dtype", fmt::format("'{}' cannot be executed", dtype), "use int2 ... int8");
+  if (granularity != "per_channel" && granularity != "per_tensor")
+    reader.fail("granularity", fmt::format("'{}' cannot be executed", granularity), "use per_channel or per_tensor");
+  bool known = false;
+  for (const auto& [value, name] : names)
+    if (method == name) options.method = value, known = true;
+  if (!known) reader.fail("method", fmt::format("there is no method '{}'", method), "use nearest, clipped or gptq");
+  if (refine < 0 || refine > 1000) reader.fail("refine", fmt::format("{} rounds", refine), "use 16, or 0 for none");
+  if (refine > 0 && options.method != WeightMethod::gptq)
+    reader.fail("refine", fmt::format("{} codes are not refined", method), "use it with the method gptq");
+  MCOMP_CHECK(reader.finish());
+  options.scheme.dtype = *type;
+  options.scheme.granularity =
+      granularity == "per_tensor" ? quant::Granularity::per_tensor : quant::Granularity::per_channel;
+  options.refine = static_cast<int>(refine);
+  return options;
+}
+
+LayerMethod weight_method(const WeightMethodOptions& options) {
+  return [options](const LayerProblem& problem, const Context& context) -> Result<QuantizedWeight> {
+    switch (options.method) {
+    case WeightMethod::nearest: {
+      MCOMP_TRY(q, quant::quantize(problem.weight, options.scheme, context));
+      return QuantizedWeight(std::move(q));
+    }
+    case WeightMethod::clipped: {
+      MCOMP_TRY(q, quant::quantize_clipped(problem.weight, options.scheme, {.importance = problem.inputs->diagonal()},
+                                           context));
+      return QuantizedWeight(std::move(q.tensor));
+    }
+    case WeightMethod::gptq: {
+      MCOMP_TRY(q, quant::gptq(problem.weight, *problem.inputs,
+                               {.scheme = options.scheme, .refine = {.rounds = options.refine}}, context));
+      return QuantizedWeight(std::move(q.tensor));
+    }
+    }
+    return Error(ErrorCode::invalid_argument, "method", "there is no such method", "use nearest, clipped or gptq");
+  };
+}
+
+void put_quantized(TensorStore& store, const std::string& name, const quant::QuantizedTensor& q) {
+  store.put(name + ".codes", q.codes);
+  store.put(name + ".scales", q.scales);
+  store.put(name + ".zero_points", q.zero_points);
+}
+
+Result<quant::QuantizedTensor> quantized_from_store(const TensorStore& store, const std::string& name,
+                                                    const quant::Scheme& scheme) {
+  quant::QuantizedTensor q;
+  q.scheme = scheme;
+  const auto take = [&](const char* part, Tensor& to) -> Status {
+    const auto view = store.find(name + part);
+    if (!view)
+      return Error(ErrorCode::not_found, fmt::format("{}{}", name, part),
+                   "the plan does not carry what was computed from samples",
+                   "apply the plan as it was made, or read the artifact that holds the weights");
+    MCOMP_TRY(copy, Tensor::copy_of(*view));
+    to = std::move(copy);
+    return {};
+  };
+  MCOMP_CHECK(take(".codes", q.codes));
+  MCOMP_CHECK(take(".scales", q.scales));
+  MCOMP_CHECK(take(".zero_points", q.zero_points));
+  return q;
+}
+
+} // namespace mcomp::inline v0::compress::detail
