@@ -354,7 +354,7 @@ TEST_CASE("recipes that cannot be are refused before any work, by file and key")
         Case{"\"fold_batch_norm\"", "\"fold_batch_norms\"", "fold_batch_norm"},
         Case{"\"fold_batch_norm\"", "\"fold_batch_norm\", \"x\": 1", "x"}, Case{"[\"conv1\"]", "[\"conv7\"]", "conv7"},
         Case{"[\"conv1\"]", "\"conv1\"", "keep_f32"}, Case{"\"keep_f32\"", "\"keep_f23\"", "keep_f23"},
-        Case{"\"keep_f32\"", "\"weights\": {\"dtype\": \"int16\"}, \"keep_f32\"", "int3"},
+        Case{"\"keep_f32\"", "\"weights\": {\"dtype\": \"int16\"}, \"keep_f32\"", "int16"},
         Case{"\"keep_f32\"", "\"weights\": {\"granularity\": \"per_group\"}, \"keep_f32\"", "per_group"},
         Case{"\"keep_f32\"", "\"activations\": {\"observer\": \"best\"}, \"keep_f32\"", "best"},
         Case{"\"keep_f32\"", "\"activations\": {\"percentile\": 7}, \"keep_f32\"", "percentile"},
