@@ -14,8 +14,8 @@ namespace mcomp::inline v0::quant::detail {
 /// candidates are tried at a time; a lone sub-block stands in all lanes. Weights are scaled by a power of two to a
 /// largest magnitude in [1, 2), importances likewise, so that f32 sums neither overflow nor vanish.
 struct LaneBlock {
-  alignas(64) float w[32][lane_count];
-  alignas(64) float h[32][lane_count];
+  alignas(64) float w[32][lane_count]{};
+  alignas(64) float h[32][lane_count]{};
   std::size_t length = 0;     ///< weights of a sub-block
   std::size_t sub_blocks = 0; ///< 1, 8 or 16
   double unit = 1;            ///< a weight is w * unit

@@ -9,7 +9,7 @@ namespace mcomp::inline v0::quant::detail {
 
 namespace {
 
-constexpr int most_starts = 64;
+constexpr int most_starts = 256;
 
 /// Starts of a scale and offset: how far the ends of the range move inwards, in steps of the codes. Lanes 8-15 of a
 /// doubled block take every second start; a lone sub-block takes 16 at a time.
@@ -33,16 +33,53 @@ OffsetStarts starts_on_grid(const std::array<float, N>& ends, std::size_t side, 
 }
 
 /// In the order in which they help: the first few make a coarse grid of their own.
-constexpr std::array<float, 8> ends{0.0f, 0.4f, 0.8f, -0.3f, 0.2f, 0.6f, 1.1f, 1.5f};
+constexpr std::array<float, 16> ends{0.0f, 0.4f, 0.8f, -0.3f, 0.2f, 0.6f, 1.1f, 1.5f,
+                                     1.0f, 1.8f, 1.3f, -0.6f, 2.2f, 2.8f, 3.5f, 5.0f};
 
 const OffsetStarts& offset_starts(std::size_t at_once, int side) {
-  static const std::array<std::array<OffsetStarts, 9>, 3> all = [] {
-    std::array<std::array<OffsetStarts, 9>, 3> tables;
+  static const std::array<std::array<OffsetStarts, 17>, 3> all = [] {
+    std::array<std::array<OffsetStarts, 17>, 3> tables;
     for (std::size_t a = 0; a < 3; ++a)
-      for (std::size_t n = 1; n < 9; ++n) tables[a][n] = starts_on_grid(ends, n, a == 0 ? 1 : a == 1 ? 2 : 16);
+      for (std::size_t n = 1; n < 17; ++n) tables[a][n] = starts_on_grid(ends, n, a == 0 ? 1 : a == 1 ? 2 : 16);
     return tables;
   }();
   return all[at_once == 1 ? 0 : at_once == 2 ? 1 : 2][static_cast<std::size_t>(side)];
+}
+
+/// fp16 `steps` above the one nearest to `value` (below, where negative), away from or towards zero alike.
+half neighbour(double value, int steps) {
+  const half nearest = to_finite_half(value);
+  const int magnitude = std::clamp((nearest.bits & 0x7fff) + steps, 0, 0x7bff);
+  return {static_cast<std::uint16_t>((nearest.bits & 0x8000) | magnitude)};
+}
+
+/// Storable scales around one point, eight of them, each with the two storable offsets around its best.
+template <class L>
+MCOMP_INLINE void round_affine(const OffsetSearch<L, true>& lanes, float scale, float offset, double& least,
+                               BlockGrid& grid) {
+  const double unit = lanes.block().unit;
+  std::array<half, lane_count> scales, offsets;
+  alignas(64) LaneArray values, shifted, error;
+  for (std::size_t j = 0; j < lane_count; ++j) {
+    scales[j] = neighbour(static_cast<double>(scale) * unit, static_cast<int>(j / 2) - 4);
+    values[j] = static_cast<float>(static_cast<double>(to_float(scales[j])) / unit);
+  }
+  L remaining, residual;
+  lanes.evaluate(L::load(values.data()), L::all(offset), remaining, residual);
+  (L::all(offset) + residual * lanes.per_weight()).store(shifted.data());
+  for (std::size_t j = 0; j < lane_count; ++j) {
+    const double wished = static_cast<double>(shifted[j]) * unit;
+    const bool below = std::abs(static_cast<double>(to_float(to_finite_half(wished)))) < std::abs(wished);
+    offsets[j] = neighbour(wished, j % 2 == 0 ? 0 : below ? 1 : -1);
+    shifted[j] = static_cast<float>(static_cast<double>(to_float(offsets[j])) / unit);
+  }
+  lanes.evaluate(L::load(values.data()), L::load(shifted.data()), remaining, residual);
+  remaining.store(error.data());
+  for (std::size_t j = 0; j < lane_count; ++j)
+    if (static_cast<double>(error[j]) < least) {
+      least = static_cast<double>(error[j]);
+      grid.super = {scales[j].bits, offsets[j].bits};
+    }
 }
 
 /// Q4_1, Q5_1: scale and offset are fp16 of their own.
@@ -54,19 +91,17 @@ MCOMP_INLINE void fit_affine_body(BlockFormat format, std::span<const float> w, 
   if (!block.zero) {
     const OffsetSearch<L, true> lanes(block, levels_of(format).back());
     const OffsetStarts& starts = offset_starts(16, effort.starts);
-    const auto best = lanes.starts(starts.inner, starts.outer, starts.count, effort.alternations);
+    const auto best = lanes.starts(starts.inner, starts.outer, starts.count, effort);
     alignas(64) LaneArray scale, offset, error;
     best.scale.store(scale.data());
     best.offset.store(offset.data());
     best.error.store(error.data());
-    const auto at = static_cast<std::size_t>(std::min_element(error.begin(), error.end()) - error.begin());
-    const float stored = block.storable(static_cast<double>(scale[at]));
-    // With the scale as stored, the offset follows once more.
-    L remaining, residual;
-    const L scales = L::all(stored), offsets = L::all(offset[at]);
-    lanes.evaluate(scales, offsets, remaining, residual);
-    (offsets + residual * lanes.per_weight()).store(offset.data());
-    grid.super = {block.bits_of(stored), block.bits_of(block.storable(static_cast<double>(offset[0])))};
+    double least = HUGE_VAL;
+    for (int k = 0; k < effort.candidates; ++k) {
+      const auto at = static_cast<std::size_t>(std::min_element(error.begin(), error.end()) - error.begin());
+      round_affine(lanes, scale[at], offset[at], least, grid);
+      error[at] = HUGE_VALF;
+    }
   }
   expand_scales(format, grid);
 }
@@ -80,7 +115,7 @@ MCOMP_INLINE void fit_offsets_body(BlockFormat format, std::span<const float> w,
   if (block.zero) return expand_scales(format, grid);
   const OffsetSearch<L, false> lanes(block, levels_of(format).back());
   const OffsetStarts& starts = offset_starts(block.doubled() ? 2 : 1, effort.starts);
-  const auto best = lanes.starts(starts.inner, starts.outer, starts.count, effort.alternations);
+  const auto best = lanes.starts(starts.inner, starts.outer, starts.count, effort);
   alignas(64) LaneArray scale, offset, error, curvature, tilt, weight, minimum;
   best.scale.store(scale.data());
   best.offset.store(offset.data());
@@ -117,7 +152,7 @@ MCOMP_INLINE void fit_offsets_body(BlockFormat format, std::span<const float> w,
   }
   for (int k = 0; k < effort.refinements; ++k) {
     const double before = chosen.total;
-    super.descend(chosen, 3);
+    super.descend(chosen, effort.rounds);
     trial = chosen;
     super.least_squares(chosen, trial.d, trial.dmin);
     super.update(trial);
@@ -148,7 +183,8 @@ MCOMP_INLINE void fit_signed_body(BlockFormat format, std::span<const float> w, 
     SignedTarget targets[2];
     for (int side = 0; side < 2; ++side) {
       const L sign = L::all(side == 0 ? 1.0f : -1.0f);
-      const auto best = lanes.starts(sign, reach * 0.5f, reach * 1.15f, effort.starts, effort.alternations);
+      const auto best = lanes.starts(sign, reach * 0.45f, reach * (format == BlockFormat::q6_k ? 1.2f : 2.0f),
+                                     effort.starts, effort.alternations);
       best.scale.store(targets[side].scale.data());
       best.error.store(targets[side].error.data());
       lanes.sums(best.scale).qq.store(targets[side].curvature.data());
@@ -172,13 +208,13 @@ MCOMP_INLINE void fit_signed_body(BlockFormat format, std::span<const float> w, 
     for (std::size_t c = 0; c < count; ++c) {
       trial.d = block.storable(static_cast<double>(tried[c]));
       lanes.clear(trial);
-      for (const SignedTarget& target : targets) lanes.around(L::load(target.scale.data()), trial);
+      for (const SignedTarget& target : targets) lanes.around(L::load(target.scale.data()), effort.reach, trial);
       lanes.finish(trial);
       if (trial.total < chosen.total) chosen = trial;
     }
     for (int k = 0; k < effort.refinements; ++k) {
       const double before = chosen.total;
-      lanes.descend(chosen, 3);
+      lanes.descend(chosen, effort.rounds);
       trial = chosen;
       trial.d = lanes.least_squares(chosen);
       lanes.clear(trial);
@@ -231,13 +267,40 @@ SearchEffort effort_of(BlockFormat format, BlockSearch search) noexcept {
   switch (format) {
   case BlockFormat::q4_1:
   case BlockFormat::q5_1:
-    return {.starts = thorough ? 8 : 4, .alternations = thorough ? 8 : 3};
+    return thorough ? SearchEffort{.starts = 8, .ranges = 4, .alternations = 1, .exchanges = 3, .candidates = 4}
+                    : SearchEffort{.starts = 8, .ranges = 2, .alternations = 3, .candidates = 1};
   case BlockFormat::q2_k:
   case BlockFormat::q4_k:
   case BlockFormat::q5_k:
-    return thorough ? SearchEffort{8, 6, 256, 6, 6} : SearchEffort{4, 2, 96, 1, 2};
+    return thorough ? SearchEffort{.starts = 8,
+                                   .ranges = 2,
+                                   .alternations = 6,
+                                   .models = 256,
+                                   .candidates = 6,
+                                   .refinements = 6,
+                                   .rounds = 3}
+                    : SearchEffort{.starts = 4,
+                                   .ranges = 1,
+                                   .alternations = 2,
+                                   .models = 96,
+                                   .candidates = 1,
+                                   .refinements = 2,
+                                   .rounds = 2};
   default:
-    return thorough ? SearchEffort{48, 4, 512, 16, 6} : SearchEffort{16, 2, 128, 3, 2};
+    return thorough ? SearchEffort{.starts = format == BlockFormat::q6_k ? 96 : 48,
+                                   .alternations = 4,
+                                   .models = 512,
+                                   .candidates = 16,
+                                   .reach = 5,
+                                   .refinements = 6,
+                                   .rounds = 3}
+                    : SearchEffort{.starts = format == BlockFormat::q6_k ? 24 : 16,
+                                   .alternations = 2,
+                                   .models = 128,
+                                   .candidates = 3,
+                                   .reach = 1,
+                                   .refinements = 2,
+                                   .rounds = 2};
   }
 }
 

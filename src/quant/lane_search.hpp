@@ -18,11 +18,15 @@ namespace mcomp::inline v0::quant::detail {
 
 /// How many points each stage looks at.
 struct SearchEffort {
-  int starts = 0;       ///< of each sub-block
+  int starts = 0;       ///< of each sub-block; for a scale and offset, those at one end of the range
+  int ranges = 1;       ///< that starts of a scale and offset are laid into
   int alternations = 0; ///< codes and least squares, after the best start
+  int exchanges = 0;    ///< rounds over all single codes, after these
   int models = 0;       ///< super-block scales compared by the model, a multiple of 16
   int candidates = 0;   ///< of those, evaluated exactly
+  int reach = 1;        ///< signed scale codes on either side of the wished one; 1: only the next one
   int refinements = 0;
+  int rounds = 0; ///< of codes one up and one down, in each refinement
 };
 [[nodiscard]] SearchEffort effort_of(BlockFormat format, BlockSearch search) noexcept;
 

@@ -19,17 +19,22 @@ template <class L, bool Free> class OffsetSearch {
 
   MCOMP_INLINE OffsetSearch(const LaneBlock& block, float top_level)
       : block_(block), top_(L::all(top_level)), zero_(L::all(0.0f)) {
-    low_ = L::load(block.w[0]);
-    high_ = low_;
     weight_ = zero_;
+    for (std::size_t i = 0; i < block.length; ++i) weight_ = weight_ + L::load(block.h[i]);
+    per_weight_ = inverse(weight_);
+    const L average = weight_ * L::all(1.0f / static_cast<float>(block.length));
+    low_ = high_ = core_low_ = core_high_ = L::load(block.w[0]);
     for (std::size_t i = 0; i < block.length; ++i) {
-      const L x = L::load(block.w[i]);
+      const L x = L::load(block.w[i]), h = L::load(block.h[i]) * L::all(3.0f);
       low_ = smaller(low_, x);
       high_ = larger(high_, x);
-      weight_ = weight_ + L::load(block.h[i]);
+      core_low_ = smaller(core_low_, where_less(average, h, x, core_low_));
+      core_high_ = larger(core_high_, where_less(average, h, x, core_high_));
     }
-    if constexpr (!Free) low_ = smaller(low_, zero_);
-    per_weight_ = inverse(weight_);
+    if constexpr (!Free) {
+      low_ = smaller(low_, zero_);
+      core_low_ = smaller(core_low_, zero_);
+    }
   }
 
   MCOMP_INLINE Sums sums(const L& scale, const L& offset) const {
@@ -84,17 +89,96 @@ template <class L, bool Free> class OffsetSearch {
     best.error = smaller(error, best.error);
   }
 
-  /// The best unconstrained scale and offset of every lane. Start k moves the ends of the range inwards by `inner[k]`
-  /// steps of the codes below and `outer[k]` above.
-  MCOMP_INLINE Point starts(const LaneArray* inner, const LaneArray* outer, int count, int alternations) const {
-    const L step = (high_ - low_) * inverse(top_);
+  /// The best unconstrained scale and offset of every lane, from starts in up to three ranges: that of all weights,
+  /// that of weights of more than a third of the average importance, from zero; start k moves the ends of a range
+  /// inwards by `inner[k]` steps of the codes below and `outer[k]` above. A fourth set of starts are phases.
+  MCOMP_INLINE Point starts(const LaneArray* inner, const LaneArray* outer, int count,
+                            const SearchEffort& effort) const {
     Point best{zero_, zero_, L::all(HUGE_VALF)};
-    for (int k = 0; k < count; ++k) {
-      const L low = low_ + L::load(inner[k].data()) * step, high = high_ - L::load(outer[k].data()) * step;
-      improve((high - low) * inverse(top_), Free ? low : smaller(low, zero_), best);
+    for (int range = 0; range < effort.ranges; ++range) {
+      L from = low_, to = high_;
+      if (range == 1) from = core_low_, to = core_high_;
+      if (range == 2) from = smaller(low_, zero_);
+      const L step = (to - from) * inverse(top_);
+      Point found{zero_, zero_, L::all(HUGE_VALF)};
+      if (range == 2) fine_starts(from, to, found);
+      if (range == 3) phase_starts(found);
+      for (int k = 0; range < 3 && k < count; ++k) {
+        const L low = from + L::load(inner[k].data()) * step, high = to - L::load(outer[k].data()) * step;
+        improve((high - low) * inverse(top_), Free ? low : smaller(low, zero_), found);
+      }
+      for (int k = 0; k < effort.alternations; ++k) improve(found.scale, found.offset, found);
+      if (effort.exchanges > 0) {
+        exchange(found, effort.exchanges);
+        for (int k = 0; k < 2; ++k) improve(found.scale, found.offset, found);
+      }
+      best.scale = where_less(found.error, best.error, found.scale, best.scale);
+      best.offset = where_less(found.error, best.error, found.offset, best.offset);
+      best.error = smaller(found.error, best.error);
     }
-    for (int k = 0; k < alternations; ++k) improve(best.scale, best.offset, best);
     return best;
+  }
+
+  /// Of one sub-block in all lanes: a fixed lower end and scales by a twentieth of a step, which visits the codes that
+  /// the usual search for these formats chooses from.
+  MCOMP_INLINE void fine_starts(const L& from, const L& to, Point& best) const {
+    alignas(64) LaneArray steps;
+    for (int k = 0; k < 3; ++k) {
+      for (std::size_t j = 0; j < lane_count; ++j)
+        steps[j] = -0.9f + 0.05f * static_cast<float>(static_cast<std::size_t>(k) * lane_count + j);
+      improve((to - from) * inverse(top_ + L::load(steps.data())), from, best);
+    }
+  }
+
+  /// Of one sub-block in all lanes: scales around the one that spans the range, each with 16 phases of the offset in
+  /// one step. With scales that leave codes unused the error depends on scale and phase alone, and has many minima.
+  MCOMP_INLINE void phase_starts(Point& best) const {
+    alignas(64) LaneArray phases;
+    for (std::size_t j = 0; j < lane_count; ++j) phases[j] = static_cast<float>(j) / 16.0f;
+    const L tight = (high_ - low_) * inverse(top_), phase = L::load(phases.data());
+    for (int k = 0; k < 24; ++k) {
+      const L scale = tight * L::all(0.9f + 0.02f * static_cast<float>(k));
+      improve(scale, low_ - phase * scale, best);
+    }
+  }
+
+  /// Changes single codes by one wherever that lowers the error after both scale and offset are fitted anew, which
+  /// leads out of points where nearest codes and least squares agree. With weights centred on their mean the fitted
+  /// error is a constant minus u^2 / v, u = sum h w q, v = sum h q^2 - (sum h q)^2 / sum h.
+  MCOMP_INLINE void exchange(Point& best, int rounds) const {
+    alignas(64) float codes[32][lane_count];
+    const L one = L::all(1.0f), per_scale = inverse(best.scale);
+    L mean = zero_, u = zero_, q1 = zero_, q2 = zero_;
+    for (std::size_t i = 0; i < block_.length; ++i) mean = mean + L::load(block_.h[i]) * L::load(block_.w[i]);
+    mean = mean * per_weight_;
+    for (std::size_t i = 0; i < block_.length; ++i) {
+      const L x = L::load(block_.w[i]), q = clamped(rounded((x - best.offset) * per_scale), zero_, top_);
+      const L hq = L::load(block_.h[i]) * q;
+      q.store(codes[i]);
+      u = u + hq * (x - mean);
+      q1 = q1 + hq;
+      q2 = q2 + hq * q;
+    }
+    for (int round = 0; round < rounds; ++round)
+      for (std::size_t i = 0; i < block_.length; ++i) {
+        const L h = L::load(block_.h[i]), hx = h * (L::load(block_.w[i]) - mean), q = L::load(codes[i]);
+        L best_u = u, best_v = q2 - q1 * q1 * per_weight_, step = zero_;
+        for (const L& delta : {one, zero_ - one}) {
+          const L moved = clamped(q + delta, zero_, top_) - q;
+          const L u1 = u + hx * moved, q11 = q1 + h * moved, q21 = q2 + h * moved * (q + q + moved);
+          const L v1 = q21 - q11 * q11 * per_weight_;
+          const L before = best_u * best_u * v1, after = u1 * u1 * best_v;
+          best_u = where_less(before, after, u1, best_u);
+          best_v = where_less(before, after, v1, best_v);
+          step = where_less(before, after, moved, step);
+        }
+        (q + step).store(codes[i]);
+        q2 = q2 + h * step * (q + q + step);
+        q1 = q1 + h * step;
+        u = best_u;
+      }
+    const L scale = u * inverse(q2 - q1 * q1 * per_weight_), offset = mean - scale * q1 * per_weight_;
+    improve(scale, Free ? offset : smaller(offset, zero_), best);
   }
 
   MCOMP_INLINE const L& weight() const { return weight_; }
@@ -103,7 +187,7 @@ template <class L, bool Free> class OffsetSearch {
 
  private:
   const LaneBlock& block_;
-  L top_, zero_, low_, high_, weight_, per_weight_;
+  L top_, zero_, low_, high_, core_low_, core_high_, weight_, per_weight_;
 };
 
 /// Of lanes j and j + 8 of a doubled block the better one, in both.

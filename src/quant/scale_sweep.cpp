@@ -51,9 +51,10 @@ double nearest_level(std::span<const float> levels, double x) {
 }
 
 struct Sweep {
-  std::span<const float> w, h, levels;
+  std::span<const float> w{}, h{}, levels{};
   double total = 0; ///< A
-  ScaleChoice best;
+  double best_change = 0;
+  ScaleChoice best{};
 
   /// What levels cannot reach with scale 1 / t of the given sign: no assignment of codes has a smaller error.
   [[nodiscard]] double clipped(double scale) const {
@@ -83,15 +84,21 @@ struct Sweep {
   void try_scale(double scale) {
     const half storable = to_finite_half(scale);
     const double error = error_at(static_cast<double>(to_float(storable)));
-    if (error < best.error) best = {storable, error};
+    if (error >= best.error) return;
+    best_change = error - total;
+    best = {storable, error};
   }
 
+  /// Compares what a scale changes against the error of scale zero, which is exact also where the scales that can be
+  /// stored reach only a trifle of the weights.
   void consider(double b, double c) {
-    if (!(c > 0) || total - b * b / c >= best.error) return;
+    if (!(c > 0) || -b * b / c >= best_change) return;
     const half scale = to_finite_half(b / c);
     const auto s = static_cast<double>(to_float(scale));
-    const double error = total - 2 * s * b + s * s * c;
-    if (error < best.error) best = {scale, error};
+    const double change = s * (s * c - 2 * b);
+    if (change >= best_change) return;
+    best_change = change;
+    best = {scale, total + change};
   }
 
   /// The smallest scale, in magnitude, that does not clip too much; by bisection on its logarithm.
@@ -168,7 +175,7 @@ half to_finite_half(double value) noexcept {
 }
 
 ScaleChoice best_scale(std::span<const float> w, std::span<const float> importance, std::span<const float> levels) {
-  Sweep sweep{w, importance, levels, 0, {}};
+  Sweep sweep{w, importance, levels};
   for (std::size_t i = 0; i < w.size(); ++i)
     sweep.total += static_cast<double>(importance[i]) * static_cast<double>(w[i]) * static_cast<double>(w[i]);
   sweep.best = {half{}, sweep.total};
@@ -184,7 +191,7 @@ ScaleChoice best_scale(std::span<const float> w, std::span<const float> importan
 }
 
 std::uint8_t best_exponent(std::span<const float> w, std::span<const float> importance, std::span<const float> levels) {
-  Sweep sweep{w, importance, levels, 0, {}};
+  Sweep sweep{w, importance, levels};
   const auto largest = static_cast<double>(largest_magnitude(w));
   if (largest == 0) return 0;
   // Scale of exponent byte e is 2^(e - 128). At twice the largest weight all codes are zero.

@@ -105,10 +105,15 @@ template <class L, class Levels> class SignedSearch {
   }
 
   /// The codes on either side of a wished scale.
-  MCOMP_INLINE void around(const L& scale, SignedChoice& choice) const {
+  MCOMP_INLINE void around(const L& scale, int reach, SignedChoice& choice) const {
     const L wished = scale * inverse(L::all(choice.d)), one = L::all(1.0f);
     const L nearest = clamped(rounded(wished), low_, high_);
     keep(nearest, choice.d, choice);
+    for (int k = 1; k < reach; ++k) {
+      keep(clamped(nearest + L::all(static_cast<float>(k)), low_, high_), choice.d, choice);
+      keep(clamped(nearest - L::all(static_cast<float>(k)), low_, high_), choice.d, choice);
+    }
+    if (reach > 1) return;
     keep(clamped(nearest + where_less(nearest, wished, one, zero_ - one), low_, high_), choice.d, choice);
   }
 
