@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!expected || static_cast<std::size_t>(*expected) != a.bytes.size() || a.bytes.size() != b.bytes.size())
       std::abort();
     if (!a.bytes.empty() && std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) != 0) std::abort();
-    static_cast<void>(mcomp::io::to_tensor(a));
+    static_cast<void>(mcomp::io::as_numbers(a));
   }
   return 0;
 }
