@@ -48,6 +48,10 @@ Result<graph::LlamaOptions> read_options(const GgufFile& file) {
   MCOMP_CHECK(read(model.context, "llama.context_length"));
   MCOMP_CHECK(read(model.features, "llama.embedding_length"));
   MCOMP_CHECK(read(model.layers, "llama.block_count"));
+  if (model.layers > static_cast<std::int64_t>(file.tensors.size())) // before anything is built for so many
+    return Error(ErrorCode::not_found, "llama.block_count",
+                 fmt::format("{} blocks, but the file has {} tensors", model.layers, file.tensors.size()),
+                 "obtain the file anew");
   MCOMP_CHECK(read(model.hidden, "llama.feed_forward_length"));
   MCOMP_CHECK(read(model.heads, "llama.attention.head_count"));
   MCOMP_CHECK(read(model.kv_heads, "llama.attention.head_count_kv", model.heads));

@@ -208,6 +208,7 @@ TEST_CASE("files that are no Llama decoder are refused with what is wrong") {
   CHECK(code([&](GgufFile& f) { set(f, "llama.rope.dimension_count", std::uint32_t{16}); }) == ErrorCode::unsupported);
   CHECK(code([&](GgufFile& f) { set(f, "llama.block_count", std::uint32_t{3}); }) == ErrorCode::not_found);
   CHECK(code([&](GgufFile& f) { set(f, "llama.block_count", std::uint32_t{1}); }) == ErrorCode::unsupported);
+  CHECK(code([&](GgufFile& f) { set(f, "llama.block_count", std::uint32_t{9999}); }) == ErrorCode::not_found);
   CHECK(code([&](GgufFile& f) { set(f, "llama.block_count", ~std::uint64_t{0}); }) == ErrorCode::invalid_value);
   CHECK(code([&](GgufFile& f) { set(f, "llama.block_count", std::int32_t{-1}); }) == ErrorCode::invalid_argument);
   CHECK(code([&](GgufFile& f) { set(f, "llama.block_count", 2.0f); }) == ErrorCode::invalid_dtype);
