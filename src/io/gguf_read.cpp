@@ -217,8 +217,9 @@ Result<std::uint64_t> read_alignment(const GgufFile& file, const std::string& su
   if (!value) return std::uint64_t{detail::gguf_default_alignment};
   const auto* alignment = std::get_if<std::uint32_t>(value);
   if (!alignment) return corrupt(subject, fmt::format("{} is not a uint32", detail::gguf_alignment_key));
-  if (!std::has_single_bit(*alignment))
-    return corrupt(subject, fmt::format("{} is {}, no power of two", detail::gguf_alignment_key, *alignment));
+  if (!std::has_single_bit(*alignment) || *alignment < detail::gguf_least_alignment)
+    return corrupt(subject, fmt::format("{} is {}, no power of two from {}", detail::gguf_alignment_key, *alignment,
+                                        detail::gguf_least_alignment));
   return std::uint64_t{*alignment};
 }
 
