@@ -43,7 +43,14 @@ Result<Tensor> linear_rows(const LayerInputs& context, const Linear& linear, con
   const float* bias = linear.bias.empty() ? nullptr : weight(context, linear.bias);
   for_samples(context, x, [&](std::int64_t n) {
     Map rows(data(y) + n * length * out, length, out);
-    rows.noalias() = ConstMap(data(x) + n * length * in, length, in) * w.transpose();
+    const float* from = data(x) + n * length * in;
+    std::vector<float> changed;
+    if (context.before_linear) {
+      changed.assign(from, from + length * in);
+      (*context.before_linear)(context.layer, changed, in);
+      from = changed.data();
+    }
+    rows.noalias() = ConstMap(from, length, in) * w.transpose();
     if (bias) rows.rowwise() += Eigen::Map<const Eigen::RowVectorXf>(bias, out);
   });
   return std::move(y);

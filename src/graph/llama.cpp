@@ -85,6 +85,10 @@ class Metadata {
                    fmt::format("'{}' is not a positive whole number", text), "repair the metadata");
     return std::optional(value);
   }
+  [[nodiscard]] bool is(const std::string& key, std::string_view text) const {
+    const auto found = values_.find(key);
+    return found != values_.end() && found->second == text;
+  }
   [[nodiscard]] std::optional<RotaryPairing> pairing() const {
     const auto found = values_.find("rope");
     if (found == values_.end()) return std::nullopt;
@@ -197,6 +201,9 @@ Result<LlamaOptions> llama_options(const TensorStore& weights, const std::map<st
   options.features = table[1];
   options.layers = count_layers(weights);
   options.tied = !weights.contains(head_name + ".weight");
+  if (options.tied && known.is("tied_head", "0"))
+    return Error(ErrorCode::not_found, fmt::format("tensor '{}.weight'", head_name),
+                 "the metadata say that the head is not tied, but it is missing", "give all tensors of the model");
   MCOMP_TRY(gate, matrix_shape(weights, "model.layers.0.mlp.gate_proj.weight"));
   options.hidden = gate[0];
   MCOMP_TRY(heads, known.integer("heads"));

@@ -2,7 +2,7 @@
 
 #include "core/try.hpp"
 #include "mcomp/core/executor.hpp"
-#include "mcomp/graph/network.hpp"
+#include "mcomp/graph/reference_runner.hpp"
 
 // The fp32 meaning of every operation, one function each. Activations are NCHW, [samples, features] or
 // [samples, length, features], contiguous.
@@ -15,6 +15,7 @@ struct LayerInputs {
   const TensorStore& weights; ///< f32
   const Shape& output_shape;  ///< of one sample
   Executor& executor;
+  const LinearInput* before_linear = nullptr; ///< null: linear layers see their inputs as they are
 };
 
 /// Computes one layer. `inputs` are the outputs of its input layers.

@@ -8,9 +8,9 @@ namespace {
 
 class ReferenceRunner final : public Runner {
  public:
-  ReferenceRunner(Network network, TensorStore weights, Shapes shapes, Executor* executor)
+  ReferenceRunner(Network network, TensorStore weights, Shapes shapes, const ReferenceOptions& options)
       : network_(std::move(network)), weights_(std::move(weights)), shapes_(std::move(shapes)),
-        executor_(executor ? *executor : serial_executor()) {
+        executor_(options.executor ? *options.executor : serial_executor()), before_linear_(options.before_linear) {
     last_use_.assign(network_.layers.size(), 0);
     for (std::size_t i = 0; i < network_.layers.size(); ++i)
       for (const std::string& input : network_.layers[i].inputs)
@@ -33,7 +33,8 @@ class ReferenceRunner final : public Runner {
       }
       Shape shape = shapes_.output[i];
       if (network_.input.kind == InputKind::tokens) shape[0] = input.size(1); // every value is [length, features]
-      MCOMP_TRY(output, detail::run_reference_layer({layer, weights_, shape, executor_}, inputs));
+      MCOMP_TRY(output, detail::run_reference_layer(
+                            {layer, weights_, shape, executor_, before_linear_ ? &before_linear_ : nullptr}, inputs));
       if (tap) tap(layer.name, output);
       outputs[i] = std::move(output);
       for (const std::string& name : layer.inputs)
@@ -64,16 +65,22 @@ class ReferenceRunner final : public Runner {
   TensorStore weights_;
   Shapes shapes_;
   Executor& executor_;
+  LinearInput before_linear_;
   std::vector<std::size_t> last_use_; ///< the last layer that reads each output
 };
 
 } // namespace
 
-Result<std::unique_ptr<Runner>> reference_runner(Network network, TensorStore weights, Executor* executor) {
+Result<std::unique_ptr<Runner>> reference_runner(Network network, TensorStore weights,
+                                                 const ReferenceOptions& options) {
   MCOMP_TRY(shapes, infer_shapes(network));
   MCOMP_TRY(converted, detail::weights_as_f32(network, weights));
   return std::unique_ptr<Runner>(
-      new ReferenceRunner(std::move(network), std::move(converted), std::move(shapes), executor));
+      new ReferenceRunner(std::move(network), std::move(converted), std::move(shapes), options));
+}
+
+Result<std::unique_ptr<Runner>> reference_runner(Network network, TensorStore weights, Executor* executor) {
+  return reference_runner(std::move(network), std::move(weights), ReferenceOptions{.executor = executor});
 }
 
 } // namespace mcomp::inline v0::graph

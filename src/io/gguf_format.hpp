@@ -19,6 +19,8 @@ static_assert(std::endian::native == std::endian::little, "numbers are copied as
 inline constexpr std::string_view gguf_magic = "GGUF";
 inline constexpr std::uint32_t gguf_version = 3;
 inline constexpr std::uint32_t gguf_default_alignment = 32;
+/// The description wants a multiple of 8, the reference reader a power of two.
+inline constexpr std::uint32_t gguf_least_alignment = 8;
 /// The reference reader's GGML_MAX_NAME is 64, with the NUL at the end.
 inline constexpr std::size_t gguf_longest_name = 63;
 inline constexpr std::size_t gguf_longest_key = 65535;

@@ -200,7 +200,7 @@ Result<Entry> read_entry(ByteReader& reader, const std::string& file) {
   entry.tensor.shape = std::move(shape);
   MCOMP_TRY(type, reader.number<std::uint32_t>("a tensor's type"));
   entry.tensor.type = static_cast<GgufType>(type);
-  if (info(entry.tensor.type).type != entry.tensor.type)
+  if (gguf_type_info(entry.tensor.type).type != entry.tensor.type)
     return Error(ErrorCode::unsupported, entry.subject,
                  fmt::format("its type has the number {}, which is not known", type),
                  "use a file with types that this version knows");
@@ -217,8 +217,9 @@ Result<std::uint64_t> read_alignment(const GgufFile& file, const std::string& su
   if (!value) return std::uint64_t{detail::gguf_default_alignment};
   const auto* alignment = std::get_if<std::uint32_t>(value);
   if (!alignment) return corrupt(subject, fmt::format("{} is not a uint32", detail::gguf_alignment_key));
-  if (!std::has_single_bit(*alignment))
-    return corrupt(subject, fmt::format("{} is {}, no power of two", detail::gguf_alignment_key, *alignment));
+  if (!std::has_single_bit(*alignment) || *alignment < detail::gguf_least_alignment)
+    return corrupt(subject, fmt::format("{} is {}, no power of two from {}", detail::gguf_alignment_key, *alignment,
+                                        detail::gguf_least_alignment));
   return std::uint64_t{*alignment};
 }
 
@@ -339,11 +340,10 @@ Result<std::int64_t> GgufFile::get_integer(std::string_view key) const {
 }
 
 Result<GgufTensor> GgufFile::find_tensor(std::string_view name) const {
-  std::vector<std::string> known;
-  for (const GgufTensor& tensor : tensors) {
+  for (const GgufTensor& tensor : tensors)
     if (tensor.name == name) return tensor;
-    known.push_back(tensor.name);
-  }
+  std::vector<std::string> known;
+  for (const GgufTensor& tensor : tensors) known.push_back(tensor.name);
   return Error(ErrorCode::not_found, fmt::format("tensor '{}'", name), "the file has no such tensor",
                mcomp::detail::did_you_mean(name, known));
 }
@@ -356,29 +356,6 @@ std::string to_string(const GgufFile& file) {
     if (count > 0) text += fmt::format("{}{} {}", text.empty() ? "" : " ", type.name, count);
   }
   return fmt::format("{} tensors ({}), {} keys", file.tensors.size(), text, file.metadata.size());
-}
-
-Result<Tensor> to_tensor(const GgufTensor& tensor) {
-  constexpr std::array<std::pair<GgufType, DType>, 8> plain{{{GgufType::f32, DType::f32},
-                                                             {GgufType::f16, DType::f16},
-                                                             {GgufType::bf16, DType::bf16},
-                                                             {GgufType::f64, DType::f64},
-                                                             {GgufType::i8, DType::int8},
-                                                             {GgufType::i16, DType::int16},
-                                                             {GgufType::i32, DType::int32},
-                                                             {GgufType::i64, DType::int64}}};
-  for (const auto& [type, dtype] : plain) {
-    if (type != tensor.type) continue;
-    MCOMP_TRY(result, Tensor::uninitialized(dtype, tensor.shape));
-    if (result.bytes() != static_cast<std::int64_t>(tensor.bytes.size()))
-      return Error(ErrorCode::invalid_shape, fmt::format("tensor '{}'", tensor.name),
-                   fmt::format("{} bytes, {} needed", tensor.bytes.size(), result.bytes()),
-                   "pass a tensor as it was read");
-    if (!tensor.bytes.empty()) std::memcpy(result.data(), tensor.bytes.data(), tensor.bytes.size());
-    return std::move(result);
-  }
-  return Error(ErrorCode::unsupported, fmt::format("tensor '{}'", tensor.name),
-               fmt::format("{} holds blocks, no plain numbers", tensor.type), "dequantize its blocks");
 }
 
 } // namespace mcomp::inline v0::io

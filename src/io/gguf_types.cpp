@@ -65,7 +65,7 @@ std::span<const GgufTypeInfo> gguf_types() noexcept {
   return types;
 }
 
-const GgufTypeInfo& info(GgufType type) noexcept {
+const GgufTypeInfo& gguf_type_info(GgufType type) noexcept {
   const GgufTypeInfo* found = find_info(type);
   return found ? *found : types.front();
 }
@@ -86,7 +86,7 @@ Result<GgufType> gguf_type_from_string(std::string_view name) {
 }
 
 bool is_quantized(GgufType type) noexcept {
-  return info(type).block_size > 1;
+  return gguf_type_info(type).block_size > 1;
 }
 
 Result<std::int64_t> gguf_bytes(GgufType type, const Shape& shape, const std::string& subject) {

@@ -67,7 +67,8 @@ Result<std::uint64_t> alignment_of(const GgufMetadata& metadata) {
     if (key != detail::gguf_alignment_key) continue;
     constexpr std::uint32_t most = 1 << 20;
     const auto* alignment = std::get_if<std::uint32_t>(&value);
-    if (!alignment || !std::has_single_bit(*alignment) || *alignment < 8 || *alignment > most)
+    if (!alignment || !std::has_single_bit(*alignment) || *alignment < detail::gguf_least_alignment ||
+        *alignment > most)
       return refuse(key, "it is not a uint32 power of two from 8 to 2^20", "leave it out: 32 is the default");
     return std::uint64_t{*alignment};
   }

@@ -72,7 +72,11 @@ Result<FoldedNetwork> fold_batch_norm(const graph::Network& network, const Tenso
   };
   // A tensor that two layers share must not be changed for one of them.
   std::map<std::string, int> uses;
-  for (const std::string& name : graph::tensor_names(network)) ++uses[name];
+  for (const Layer& layer : network.layers) {
+    graph::Network one;
+    one.layers = {layer};
+    for (const std::string& name : graph::tensor_names(one)) ++uses[name];
+  }
   for (const Layer& original : network.layers) {
     Layer layer = original;
     for (std::string& input : layer.inputs) input = source(input);

@@ -256,6 +256,32 @@ TEST_CASE("a tap sees every layer of a decoder, and swapped tensors simulate qua
   CHECK(mcomp_test::largest_difference(reference_runner(network, weights).value()->run(tokens).value(), before) > 0.01);
 }
 
+TEST_CASE("what a linear layer is about to multiply can be changed, for it alone") {
+  Random random(5);
+  const Network network = llama(small).value();
+  const TensorStore weights = mcomp_test::random_weights(network, random);
+  const Tensor tokens = random_tokens(random, 3, 5, small.vocabulary);
+  const auto run = [&](const LinearInput& change, Executor* executor = nullptr) {
+    return reference_runner(network, weights, {.executor = executor, .before_linear = change})
+        .value()
+        ->run(tokens)
+        .value();
+  };
+  const Tensor plain = reference_runner(network, weights).value()->run(tokens).value();
+  CHECK(run({}) == plain);
+  CHECK(run([](const Layer&, std::span<float>, std::int64_t) {}) == plain);
+  // Halving what enters the head halves the logits and nothing before it.
+  const LinearInput halve = [](const Layer& layer, std::span<float> rows, std::int64_t features) {
+    if (layer.name != "lm_head" || features != small.features) return;
+    for (float& x : rows) x /= 2;
+  };
+  ThreadPool pool(2);
+  const Tensor halved = run(halve);
+  CHECK(run(halve, &pool) == halved);
+  const auto a = plain.values<float>("a").value(), b = halved.values<float>("b").value();
+  for (std::size_t i = 0; i < a.size(); ++i) REQUIRE(b[i] == a[i] / 2);
+}
+
 TEST_CASE("wrong tokens are errors that name the place") {
   Random random(4);
   const Network network = llama(small).value();

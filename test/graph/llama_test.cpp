@@ -83,10 +83,14 @@ TEST_CASE("tensors and metadata that are no Llama decoder are refused") {
   CHECK(code(weights, {}, {.heads = -4}) == ErrorCode::invalid_shape);
   CHECK(code(weights, {{"kv_heads", "4"}}) == ErrorCode::corrupt);
   CHECK(code(weights, {{"context", "many"}}) == ErrorCode::corrupt);
+  CHECK(llama_options(weights, {{"tied_head", "0"}}, hints));
   CHECK(code(weights, {{"context", "0"}}) == ErrorCode::corrupt);
   TensorStore wrong = weights;
   wrong.erase("model.layers.1.mlp.up_proj.weight");
   CHECK(code(wrong) == ErrorCode::not_found);
+  wrong = weights;
+  wrong.erase("lm_head.weight");
+  CHECK(code(wrong, {{"tied_head", "0"}}) == ErrorCode::not_found);
   wrong = weights;
   wrong.put("model.layers.2.self_attn.q_proj.bias", Tensor::zeros(DType::f32, {24}).value());
   CHECK(code(wrong) == ErrorCode::unsupported);

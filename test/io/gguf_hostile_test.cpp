@@ -117,6 +117,7 @@ std::vector<Hostile> metadata_cases() {
       {"array without a length", keyed(kv("n", 9, u32(4))), corrupt, "length of an array"},
       {"alignment of another type", aligned_to(kv("general.alignment", 10, u64(32))), corrupt, "uint32"},
       {"alignment 0", aligned_to(kv("general.alignment", 4, u32(0))), corrupt, "power of two"},
+      {"alignment 4", aligned_to(kv("general.alignment", 4, u32(4)), 4), corrupt, "power of two"},
       {"alignment 33", aligned_to(kv("general.alignment", 4, u32(33))), corrupt, "power of two"},
       {"alignment beyond the file", aligned_to(kv("general.alignment", 4, u32(1u << 31))), corrupt, "before the data"},
       {"no architecture", gguf({kv("n", 4, u32(1))}, {}, ""), corrupt, "general.architecture"},

@@ -76,13 +76,13 @@ TEST_CASE("a file built byte by byte is read as it was meant") {
   REQUIRE(file.tensors.size() == 4);
   const GgufTensor a = file.find_tensor("a").value();
   CHECK(a.shape == Shape{2, 3}); // outermost first
-  CHECK(to_tensor(a).value() == Tensor::from(std::vector<float>{1, 2, 3, 4, 5, 6}, {2, 3}).value());
+  CHECK(as_numbers(a).value() == Tensor::from(std::vector<float>{1, 2, 3, 4, 5, 6}, {2, 3}).value());
   CHECK(file.tensors[1].type == GgufType::q4_0);
   CHECK(text_of(file.tensors[1].bytes) == block);
-  CHECK(to_tensor(file.tensors[1]).error().code() == ErrorCode::unsupported);
+  CHECK(as_numbers(file.tensors[1]).error().code() == ErrorCode::unsupported);
   CHECK(file.tensors[2].bytes.empty());
-  CHECK(to_tensor(file.tensors[2]).value().shape() == Shape{7, 0});
-  CHECK(to_float(to_tensor(file.tensors[3]).value().values<half>("s").value()[0]) == 1.0f);
+  CHECK(as_numbers(file.tensors[2]).value().shape() == Shape{7, 0});
+  CHECK(to_float(as_numbers(file.tensors[3]).value().values<half>("s").value()[0]) == 1.0f);
   CHECK(fmt::format("{}", file) == "4 tensors (F32 2 F16 1 Q4_0 1), 4 keys");
   CHECK(file.find_tensor("A").error().code() == ErrorCode::not_found);
   CHECK(file.get<std::string>("lost").error().code() == ErrorCode::not_found);
@@ -145,7 +145,7 @@ TEST_CASE("every tensor type has a name, and its bytes follow from its blocks") 
   CHECK_FALSE(gguf_bytes(GgufType::f32, {1, 1, 1, 1, 1}, "t"));
   CHECK_FALSE(gguf_bytes(GgufType::f32, {-1}, "t"));
   CHECK_FALSE(gguf_bytes(static_cast<GgufType>(99), {1}, "t"));
-  CHECK(info(GgufType::q4_k).bits_per_weight() == 4.5);
+  CHECK(gguf_type_info(GgufType::q4_k).bits_per_weight() == 4.5);
 }
 
 TEST_CASE("the writer refuses what a reader would") {

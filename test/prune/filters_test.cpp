@@ -99,6 +99,21 @@ TEST_CASE("the pruned network equals the masked one, for every score, scope and 
       }
 }
 
+TEST_CASE("weights that two layers share are not folded for one of them") {
+  Network network;
+  network.name = "shared";
+  network.input.shape = {4, 5, 5};
+  const Convolution shared{4, {3, 3}, {1, 1}, {1, 1}, 1, "w", ""};
+  network.layers = {{"conv1", shared, {"input"}},
+                    {"bn1", BatchNorm{1e-5, "a.w", "a.b", "a.m", "a.v"}, {"conv1"}},
+                    {"conv2", shared, {"bn1"}},
+                    {"bn2", BatchNorm{1e-5, "c.w", "c.b", "c.m", "c.v"}, {"conv2"}}};
+  network.output = "bn2";
+  const FoldedNetwork folded = fold_batch_norm(network, random_weights(network, 4)).value();
+  CHECK(folded.kept == std::vector<std::string>{"bn1", "bn2"});
+  CHECK(folded.network == network);
+}
+
 TEST_CASE("coupled channels go together and the lowest scores go first") {
   const Network network = coupled_network();
   TensorStore weights = random_weights(network, 5);

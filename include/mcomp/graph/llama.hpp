@@ -50,8 +50,8 @@ struct LlamaHints {
 };
 
 /// Derives the options from the shapes of the tensors: vocabulary, features, hidden, layers, kv_heads, head_size, and
-/// tied where there is no lm_head.weight. Metadata keys that are read: "heads", "context", "rope" (the words
-/// "interleaved" or "half", and "theta NUMBER"), "norm" ("eps NUMBER").
+/// tied where there is no lm_head.weight. Metadata keys that are read: "heads", "kv_heads", "context", "tied_head" ("0"
+/// where it is not), "rope" (the words "interleaved" or "half", and "theta NUMBER"), "norm" ("eps NUMBER").
 /// Errors: not_found for a missing tensor, or heads that neither source gives; invalid_shape; corrupt for metadata that
 /// contradict the shapes; unsupported for tensors of model layers that `llama` does not have (biases, query
 /// normalization, experts).

@@ -12,7 +12,8 @@
 #include <variant>
 #include <vector>
 
-#include "mcomp/core/tensor_store.hpp"
+#include "mcomp/core/tensor.hpp"
+#include "mcomp/quant/block_format.hpp"
 
 // GGUF: the file format of llama.cpp and other engines on ggml. Metadata of typed values by name, the list of tensors,
 // and their elements behind it, aligned, little-endian (ggml-org/ggml, docs/gguf.md, version 3; version 2 is the same
@@ -79,7 +80,7 @@ struct GgufTypeInfo {
 /// Every type that the reader and the writer know.
 [[nodiscard]] MCOMP_API std::span<const GgufTypeInfo> gguf_types() noexcept;
 /// Of a member of the enumeration.
-[[nodiscard]] MCOMP_API const GgufTypeInfo& info(GgufType type) noexcept;
+[[nodiscard]] MCOMP_API const GgufTypeInfo& gguf_type_info(GgufType type) noexcept;
 [[nodiscard]] MCOMP_API std::string to_string(GgufType type);
 /// The inverse of `to_string`, in any case of letters. Error: not_found.
 [[nodiscard]] MCOMP_API Result<GgufType> gguf_type_from_string(std::string_view name);
@@ -170,7 +171,13 @@ struct GgufReadOptions {
                                                     const std::string& subject, const GgufReadOptions& options = {});
 
 /// A tensor of plain numbers (F32 F16 BF16 F64 I8 I16 I32 I64) as a copy. Errors: unsupported for block types.
-[[nodiscard]] MCOMP_API Result<Tensor> to_tensor(const GgufTensor& tensor);
+[[nodiscard]] MCOMP_API Result<Tensor> as_numbers(const GgufTensor& tensor);
+/// A tensor in one of the block formats of `quant`, as a copy. Errors: unsupported for other types.
+[[nodiscard]] MCOMP_API Result<quant::BlockTensor> as_blocks(const GgufTensor& tensor);
+/// The real numbers of either, f32. Errors: unsupported.
+[[nodiscard]] MCOMP_API Result<Tensor> as_f32(const GgufTensor& tensor);
+/// The type of a block format.
+[[nodiscard]] MCOMP_API GgufType gguf_type(quant::BlockFormat format) noexcept;
 
 /// What the writer needs of a tensor: its bytes, or a function that makes them when their turn comes, so that one
 /// tensor at a time is in memory.
