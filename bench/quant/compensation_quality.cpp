@@ -12,16 +12,20 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
-#include <map>
 
 #include <fmt/format.h>
 
+#include "mcomp/core/eigen.hpp"
 #include "mcomp/graph/llama.hpp"
 #include "mcomp/graph/patches.hpp"
 #include "mcomp/graph/reference_runner.hpp"
 #include "mcomp/graph/resnet.hpp"
 #include "mcomp/io/safetensors.hpp"
+#include "mcomp/quant/adaround.hpp"
+#include "mcomp/quant/awq.hpp"
+#include "mcomp/quant/bias_correction.hpp"
 #include "mcomp/quant/gptq.hpp"
+#include "mcomp/quant/hqq.hpp"
 
 namespace {
 
@@ -122,19 +126,20 @@ std::vector<Sample> resnet_layers(const std::filesystem::path& folder, const Con
   return samples;
 }
 
-using Method = std::function<quant::QuantizedTensor(const Sample&, const quant::Scheme&)>;
+/// What a method makes of a layer: the weight that the layer then has, and a change of its bias.
+struct Outcome {
+  Tensor weight;
+  Tensor bias{};
+};
+
+using Method = std::function<Outcome(const Sample&, const quant::Scheme&)>;
 
 quant::QuantizedTensor clipped(const Sample& s, const quant::Scheme& scheme) {
   return quant::quantize_clipped(s.weight, scheme, {.clip = {.refit = false}}).value().tensor;
 }
 
-Method compensated(quant::GptqOptions options, const Context& context) {
-  return [=](const Sample& s, const quant::Scheme& scheme) {
-    quant::GptqOptions own = options;
-    own.scheme = scheme;
-    own.relative_error = false;
-    return quant::gptq(s.weight, s.fit, own, context).value().tensor;
-  };
+Outcome outcome(const quant::QuantizedTensor& q) {
+  return {quant::dequantize(q).value()};
 }
 
 /// Groups where they divide the rows.
@@ -146,25 +151,47 @@ quant::Scheme for_layer(quant::Scheme scheme, const Sample& s) {
   return scheme;
 }
 
+quant::Scheme affine(quant::Scheme scheme) {
+  scheme.dtype = integer_dtype(bit_width(scheme.dtype), false);
+  scheme.symmetric = scheme.full_range = false;
+  return scheme;
+}
+
+/// Mean of ||x (W - Q)^T - b||^2 over the held-out samples, in double.
+double held_out_error(const Sample& s, const Outcome& q) {
+  using Matrix = RowMajorMatrix<double>;
+  const Tensor moments = s.held_out.second_moment();
+  const Matrix e = as_matrix<float>(s.weight, "w")->cast<double>() - as_matrix<float>(q.weight, "q")->cast<double>();
+  double error = (e * *as_matrix<double>(moments, "H")).cwiseProduct(e).sum();
+  if (q.bias.elements() != 0) {
+    const std::vector<double> mean = s.held_out.mean();
+    const Eigen::VectorXd b = as_matrix<float>(q.bias, "b")->cast<double>();
+    error += b.squaredNorm() - 2 * b.dot(e * Eigen::Map<const Eigen::VectorXd>(mean.data(), e.cols()));
+  }
+  return error;
+}
+
+Method compensated(quant::GptqOptions options, const Context& context) {
+  return [=](const Sample& s, const quant::Scheme& scheme) {
+    quant::GptqOptions own = options;
+    own.scheme = scheme;
+    own.relative_error = false;
+    return outcome(quant::gptq(s.weight, s.fit, own, context).value().tensor);
+  };
+}
+
 void print_table(const std::string& title, const std::vector<Sample>& samples, quant::Scheme scheme,
-                 const std::vector<std::pair<std::string, Method>>& methods, const Context& context) {
+                 const std::vector<std::pair<std::string, Method>>& methods) {
   fmt::print("\n{}\n{:44} {:>8} {:>8}   seconds\n", title, "", "4 bits", "3 bits");
-  std::map<int, std::vector<double>> baseline;
   for (const auto& [name, method] : methods) {
     const auto begin = std::chrono::steady_clock::now();
     std::string line = fmt::format("{:44}", name);
     for (const int bits : {4, 3}) {
       scheme.dtype = integer_dtype(bits, true);
       double sum = 0;
-      auto& errors = baseline[bits];
-      for (std::size_t i = 0; i < samples.size(); ++i) {
-        const Sample& s = samples[i];
+      for (const Sample& s : samples) {
         const quant::Scheme own = for_layer(scheme, s);
-        if (errors.size() <= i)
-          errors.push_back(
-              quant::output_error(s.weight, quant::dequantize(clipped(s, own)).value(), s.held_out, context).value());
-        sum += quant::output_error(s.weight, quant::dequantize(method(s, own)).value(), s.held_out, context).value() /
-               errors[i];
+        sum += held_out_error(s, method(s, own)) / held_out_error(s, outcome(clipped(s, own)));
       }
       line += fmt::format(" {:8.3f}", sum / static_cast<double>(samples.size()));
     }
@@ -183,34 +210,62 @@ int main(int argc, char** argv) {
   const Context context{.executor = &pool};
   const quant::ClipOptions grid{.refit = false};
   const std::vector<std::pair<std::string, Method>> methods{
-      {"round to nearest, clipped", clipped},
-      {"round to nearest, clipped and re-fitted",
+      {"round to nearest, full range",
+       [](const Sample& s, const quant::Scheme& scheme) { return outcome(quant::quantize(s.weight, scheme).value()); }},
+      {"round to nearest, clipped",
+       [](const Sample& s, const quant::Scheme& scheme) { return outcome(clipped(s, scheme)); }},
+      {"round to nearest, clipped by second moments",
        [](const Sample& s, const quant::Scheme& scheme) {
-         return quant::quantize_clipped(s.weight, scheme).value().tensor;
+         return outcome(quant::quantize_clipped(s.weight, scheme, {.importance = s.fit.diagonal()}).value().tensor);
        }},
-      {"round to nearest, weighted clip",
+      {"bias correction of the clipped",
        [](const Sample& s, const quant::Scheme& scheme) {
-         return quant::quantize_clipped(s.weight, scheme, {.importance = s.fit.diagonal()}).value().tensor;
+         Outcome q = outcome(clipped(s, scheme));
+         q.bias = quant::correct_bias(s.weight, q.weight, s.fit).value().bias;
+         return q;
        }},
-      {"GPTQ, same scales", compensated({.act_order = false, .clip = grid, .weighted_clip = false}, context)},
-      {"GPTQ, same scales, act-order", compensated({.clip = grid, .weighted_clip = false}, context)},
-      {"GPTQ, unweighted re-fitted scales, act-order", compensated({.weighted_clip = false}, context)},
-      {"GPTQ, weighted scales, act-order", compensated({}, context)},
-      {"GPTQ, groups scaled on the way", compensated({.static_groups = false}, context)},
+      {"AdaRound, same scales",
+       [&](const Sample& s, const quant::Scheme& scheme) {
+         return outcome(quant::adaround(s.weight, s.fit, {.scheme = scheme, .clip = grid}, context).value().tensor);
+       }},
+      {"affine, full range",
+       [](const Sample& s, const quant::Scheme& scheme) {
+         return outcome(quant::quantize(s.weight, affine(scheme)).value());
+       }},
+      {"HQQ, affine",
+       [](const Sample& s, const quant::Scheme& scheme) {
+         return outcome(quant::hqq(s.weight, {.scheme = affine(scheme)}).value().tensor);
+       }},
+      {"AWQ",
+       [&](const Sample& s, const quant::Scheme& scheme) {
+         const auto q = quant::awq({s.weight}, s.fit, {.scheme = scheme}, context).value();
+         Outcome result = outcome(q.tensors[0]);
+         auto w = result.weight.mutable_values<float>();
+         const auto scales = q.scales.values<float>("scales").value();
+         for (std::size_t i = 0; i < w.size(); ++i) w[i] /= scales[i % scales.size()];
+         return result;
+       }},
+      {"GPTQ, same scales",
+       compensated({.act_order = false, .static_groups = true, .clip = grid, .weighted_clip = false}, context)},
+      {"GPTQ, same scales, act-order",
+       compensated({.static_groups = true, .clip = grid, .weighted_clip = false}, context)},
+      {"GPTQ", compensated({}, context)},
+      {"GPTQ, affine",
+       [&](const Sample& s, const quant::Scheme& scheme) { return compensated({}, context)(s, affine(scheme)); }},
       {"round to nearest, refined",
        [&](const Sample& s, const quant::Scheme& scheme) {
-         return quant::refine(s.weight, clipped(s, scheme), s.fit, {.rounds = 16}, context).value().tensor;
+         return outcome(quant::refine(s.weight, clipped(s, scheme), s.fit, {.rounds = 16}, context).value().tensor);
        }},
-      {"GPTQ, same scales, refined",
-       compensated({.clip = grid, .weighted_clip = false, .refine = {.rounds = 16}}, context)},
       {"GPTQ, refined", compensated({.refine = {.rounds = 16}}, context)},
-      {"GPTQ, groups scaled on the way, refined",
-       compensated({.static_groups = false, .refine = {.rounds = 16}}, context)},
+      {"GPTQ, refined, affine",
+       [&](const Sample& s, const quant::Scheme& scheme) {
+         return compensated({.refine = {.rounds = 16}}, context)(s, affine(scheme));
+       }},
   };
   const auto linear = decoder_layers(argv[1], "stories260k", context);
   print_table("stories260k, linear layers, groups of 32", linear,
-              {.granularity = quant::Granularity::per_group, .group_size = 32, .full_range = true}, methods, context);
+              {.granularity = quant::Granularity::per_group, .group_size = 32, .full_range = true}, methods);
   const auto convolutions = resnet_layers(argv[1], context);
-  print_table("ResNet-56, every third convolution, per channel", convolutions, {.full_range = true}, methods, context);
+  print_table("ResNet-56, every third convolution, per channel", convolutions, {.full_range = true}, methods);
   return 0;
 }

@@ -7,39 +7,17 @@
 
 #include <Eigen/Dense>
 
-#include "data.hpp"
-#include "mcomp/core/eigen.hpp"
-#include "random_network.hpp"
+#include "correlated_layer.hpp"
 
 using namespace mcomp;
 using namespace mcomp::quant;
+using mcomp_test::gram_of;
+using mcomp_test::inputs;
+using mcomp_test::Matrix;
+using mcomp_test::matrix;
+using mcomp_test::tensor;
 
 namespace {
-
-using Matrix = RowMajorMatrix<double>;
-
-Tensor tensor(std::vector<float> values, Shape shape) {
-  return Tensor::from(values, std::move(shape)).value();
-}
-
-Matrix matrix(const Tensor& t) {
-  return as_matrix<float>(t, "matrix")->cast<double>();
-}
-
-/// Correlated inputs: each feature remembers the one before it.
-Tensor inputs(Random& random, std::int64_t samples, std::int64_t features, double memory = 0.8) {
-  Tensor x = mcomp_test::normals(random, {samples, features});
-  auto v = x.mutable_values<float>();
-  for (std::size_t i = 0; i < v.size(); ++i)
-    if (i % static_cast<std::size_t>(features) != 0) v[i] += static_cast<float>(memory) * v[i - 1];
-  return x;
-}
-
-stats::Gram gram_of(const Tensor& x) {
-  stats::Gram gram(x.size(1));
-  gram.update(x).value();
-  return gram;
-}
 
 Matrix hessian(const stats::Gram& gram) {
   const Tensor m = gram.second_moment();
