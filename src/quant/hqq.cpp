@@ -28,14 +28,14 @@ class Group {
     for (const float x : w_) range = {std::min(range.min, x), std::max(range.max, x)};
     const Parameters full = *parameters_for(range, scheme_.dtype, scheme_.symmetric);
     Outcome best{.grid = values_.grid(full.scale, full.zero_point)};
-    best.before = best.after = norm(best.grid);
+    best.before = best.after = distance(best.grid);
     BlockGrid grid = best.grid;
     double beta = options_.beta;
     for (int i = 1; i <= options_.iterations && best.after > 0; ++i, beta *= options_.kappa) {
       shrink(grid, beta);
       grid = fit(grid);
       best.iterations = i;
-      if (const double now = norm(grid); now < best.after)
+      if (const double now = distance(grid); now < best.after)
         best.after = now, best.grid = grid;
       else
         break;
@@ -49,12 +49,11 @@ class Group {
     return detail::round_clamped((x - grid.offset[0]) / grid.scale[0], levels.front(), levels.back());
   }
 
-  /// sum |w - q|^p
-  [[nodiscard]] double norm(const BlockGrid& grid) const {
+  /// sum |w - q|
+  [[nodiscard]] double distance(const BlockGrid& grid) const {
     double sum = 0;
     for (const float x : w_)
-      sum += std::pow(static_cast<double>(std::abs(x - block_value(grid.scale[0], level(x, grid), grid.offset[0]))),
-                      options_.p);
+      sum += static_cast<double>(std::abs(x - block_value(grid.scale[0], level(x, grid), grid.offset[0])));
     return sum;
   }
 
@@ -71,7 +70,7 @@ class Group {
   }
 
   /// Scale and zero point that bring the codes nearest to the targets; of the whole zero points beside the real optimum
-  /// the one with the smaller norm.
+  /// the one with the smaller error.
   [[nodiscard]] BlockGrid fit(const BlockGrid& grid) const {
     double n = 0, l = 0, ll = 0, t = 0, tl = 0;
     for (std::size_t i = 0; i < w_.size(); ++i) {
@@ -84,10 +83,10 @@ class Group {
     const double scale = (n * tl - l * t) / determinant, offset = (ll * t - l * tl) / determinant;
     if (!(scale > 0)) return grid;
     BlockGrid best = grid;
-    double least = norm(grid);
+    double least = distance(grid);
     for (const double z : {std::floor(-offset / scale), std::ceil(-offset / scale)}) {
       const BlockGrid candidate = scaled(grid, z, tl - z * t, ll - 2 * z * l + z * z * n);
-      if (const double now = norm(candidate); now < least) least = now, best = candidate;
+      if (const double now = distance(candidate); now < least) least = now, best = candidate;
     }
     return best;
   }
@@ -137,15 +136,15 @@ Result<HqqResult> hqq(const TensorView& weight, const HqqOptions& options, const
       codes.grid(r, b) = outcome.grid;
       for (std::int64_t c = first; c < first + n; ++c)
         codes.row_codes(r)[c] = nearest((w.row(r)[c] - outcome.grid.offset[0]) / outcome.grid.scale[0]);
-      reports[task].norm_before += outcome.before;
-      reports[task].norm_after += outcome.after;
+      reports[task].error_before += outcome.before;
+      reports[task].error_after += outcome.after;
       reports[task].iterations = std::max(reports[task].iterations, outcome.iterations);
     }
   });
   HqqReport report;
   for (const HqqReport& r : reports) {
-    report.norm_before += r.norm_before;
-    report.norm_after += r.norm_after;
+    report.error_before += r.error_before;
+    report.error_after += r.error_after;
     report.iterations = std::max(report.iterations, r.iterations);
   }
   return HqqResult{detail::to_quantized(codes, options.scheme, values, weight.shape()), report};

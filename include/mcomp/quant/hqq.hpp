@@ -2,15 +2,17 @@
 
 #include "mcomp/quant/quantize.hpp"
 
-// Half-quadratic quantization: scales and zero points without any data, fitted to the lp norm (p < 1) of the error
-// instead of its square, so that a few outliers do not decide. Badri and Shaji 2023 (Half-Quadratic Quantization of
-// Large Machine Learning Models): alternate a shrinkage of the errors, equation 5, with a closed-form fit.
+// Half-quadratic quantization: scales and zero points without any data, fitted to errors whose large part is forgiven
+// as the lp norm (p < 1) forgives it, so that a few outliers do not decide. Badri and Shaji 2023 (Half-Quadratic
+// Quantization of Large Machine Learning Models): alternate a shrinkage of the errors, equation 5, with a closed-form
+// fit, as long as the mean absolute error falls.
 //
 //     auto q = quant::hqq(weights, {.scheme = {.dtype = DType::uint3, .symmetric = false,
 //                                   .granularity = Granularity::per_group, .group_size = 32}}).value();
 //
 // Different from the paper: zero points are whole numbers, as stored, and the scale is fitted too; errors are measured
-// in steps of the group, which makes `beta` independent of the size of the weights.
+// in steps of the group, which makes `beta` independent of the size of the weights. What inside a range is rounded then
+// counts in full at the default, and only what is clipped is forgiven.
 
 namespace mcomp::inline v0::quant {
 
@@ -19,13 +21,13 @@ struct HqqOptions {
   double p = 0.7;      ///< of the norm, in (0, 1]
   double beta = 10;    ///< first weight of the quadratic term
   double kappa = 1.01; ///< its growth from one iteration to the next
-  int iterations = 20; ///< at most; a group stops where its norm no longer falls
+  int iterations = 20; ///< at most
 };
 
 struct HqqReport {
-  double norm_before = 0; ///< sum |w - q|^p of rounding to nearest in the full range
-  double norm_after = 0;  ///< never larger
-  int iterations = 0;     ///< the most that a group took
+  double error_before = 0; ///< sum |w - q| of rounding to nearest in the full range
+  double error_after = 0;  ///< never larger
+  int iterations = 0;      ///< the most that a group took
 };
 
 struct HqqResult {
