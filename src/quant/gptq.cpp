@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "quant/block_codecs.hpp"
 #include "quant/clip_options.hpp"
 #include "quant/coordinate_descent.hpp"
 #include "quant/error_feedback.hpp"
@@ -22,13 +23,9 @@ Status check_refine(const RefineOptions& refine) {
   return {};
 }
 
-Status check_options(const GptqOptions& options) {
-  MCOMP_CHECK(check(options.scheme));
-  MCOMP_CHECK(detail::check_clip(options.clip));
-  MCOMP_CHECK(check_refine(options.refine));
-  if (!(options.damping >= 0) || !std::isfinite(options.damping) || options.block < 1)
-    return Error(ErrorCode::invalid_argument, "GPTQ options",
-                 fmt::format("damping {}, blocks of {}", options.damping, options.block),
+Status check_feedback(double damping, std::int64_t block) {
+  if (!(damping >= 0) || !std::isfinite(damping) || block < 1)
+    return Error(ErrorCode::invalid_argument, "GPTQ options", fmt::format("damping {}, blocks of {}", damping, block),
                  "use a damping of 0 or more (usual: 0.01) and blocks of at least 1 column (usual: 128)");
   return {};
 }
@@ -76,6 +73,62 @@ Status finish(const detail::WeightMatrix& w, const stats::Gram& gram, const Bloc
   return {};
 }
 
+struct Feedback {
+  bool act_order, static_grids;
+  double damping;
+  std::int64_t block;
+};
+
+/// GPTQ proper: codes, and grids where they are not static. `h` is used up.
+Status compensate(const detail::WeightMatrix& w, Tensor h, const BlockValues& values, std::span<const float> importance,
+                  const Feedback& options, detail::BlockCodes& codes, GptqReport& report, const Context& context) {
+  const auto* moments = static_cast<const float*>(h.data());
+  std::vector<float> diagonal(static_cast<std::size_t>(w.columns));
+  for (std::int64_t i = 0; i < w.columns; ++i) diagonal[static_cast<std::size_t>(i)] = moments[i * w.columns + i];
+  const detail::HessianFactor factor = detail::factor_hessian(
+      std::move(h), detail::column_order(diagonal, codes.block_size, options.act_order, !options.static_grids),
+      options.damping, context.executor_or_serial());
+  MCOMP_TRY(loss,
+            detail::feed_back_errors(w.data, factor, values, importance,
+                                     {.static_grids = options.static_grids, .block = options.block}, codes, context));
+  report.error = report.gptq_error = std::max(loss, 0.0) * factor.unit;
+  report.damping = factor.damping;
+  report.attempts = factor.attempts;
+  report.dead_columns = factor.dead;
+  return {};
+}
+
+/// Second moments of the columns relative to the largest, or nothing.
+Result<std::vector<float>> importance_of(const stats::Gram& gram, bool weighted) {
+  if (!weighted) return std::vector<float>();
+  return detail::check_importance(gram.diagonal(), gram.features());
+}
+
+void fit_blocks(const detail::WeightMatrix& w, std::span<const float> importance, const BlockValues& values,
+                detail::BlockCodes& codes, Executor& executor) {
+  executor.run(static_cast<std::size_t>(w.rows), [&](std::size_t task) {
+    const auto r = static_cast<std::int64_t>(task);
+    const auto size = static_cast<std::size_t>(codes.block_size);
+    for (std::int64_t b = 0; b < codes.blocks(); ++b) {
+      const auto first = static_cast<std::size_t>(b) * size;
+      values.fit({w.row(r) + first, size}, importance.empty() ? importance : importance.subspan(first, size),
+                 codes.grid(r, b));
+    }
+  });
+}
+
+Result<BlockTensor> pack(const detail::BlockCodes& codes, const BlockCodec& values, BlockFormat format,
+                         const Shape& shape) {
+  const auto bytes_a_block = static_cast<std::int64_t>(values.block_bytes());
+  MCOMP_TRY(bytes, Tensor::uninitialized(DType::uint8, {codes.rows, codes.blocks() * bytes_a_block}));
+  auto* out = static_cast<std::byte*>(bytes.data());
+  for (std::int64_t r = 0; r < codes.rows; ++r)
+    for (std::int64_t b = 0; b < codes.blocks(); ++b, out += bytes_a_block)
+      values.pack(codes.grid(r, b),
+                  {codes.row_codes(r) + b * codes.block_size, static_cast<std::size_t>(codes.block_size)}, out);
+  return BlockTensor{format, shape, std::move(bytes)};
+}
+
 } // namespace
 
 std::string to_string(const GptqReport& r) {
@@ -91,36 +144,45 @@ std::string to_string(const GptqReport& r) {
 
 Result<GptqResult> gptq(const TensorView& weight, const stats::Gram& gram, const GptqOptions& options,
                         const Context& context) {
-  MCOMP_CHECK(check_options(options));
+  MCOMP_CHECK(check(options.scheme));
+  MCOMP_CHECK(detail::check_clip(options.clip));
+  MCOMP_CHECK(check_refine(options.refine));
+  MCOMP_CHECK(check_feedback(options.damping, options.block));
   MCOMP_TRY(w, detail::weight_matrix(weight));
   MCOMP_TRY(h, detail::hessian(gram, w.columns));
-  Executor& executor = context.executor_or_serial();
-  const Scheme& scheme = options.scheme;
-  const bool shared = detail::shares_rows(scheme), fixed = options.static_groups || shared;
-  const detail::SchemeValues values(scheme, detail::block_columns(scheme, w.columns), options.clip);
+  MCOMP_TRY(importance, importance_of(gram, options.weighted_clip));
+  const bool shared = detail::shares_rows(options.scheme), fixed = options.static_groups || shared;
+  const detail::SchemeValues values(options.scheme, detail::block_columns(options.scheme, w.columns), options.clip);
   detail::BlockCodes codes(w.rows, w.columns, values);
-
-  std::vector<float> diagonal(static_cast<std::size_t>(w.columns));
-  const auto* moments = static_cast<const float*>(h.data());
-  for (std::int64_t i = 0; i < w.columns; ++i) diagonal[static_cast<std::size_t>(i)] = moments[i * w.columns + i];
-  MCOMP_TRY(importance, detail::check_importance({diagonal.begin(), diagonal.end()}, w.columns));
-  if (!options.weighted_clip) importance.clear();
-  if (fixed) detail::fit_scales(w.data, importance, scheme, values, codes, executor);
-
+  if (fixed) detail::fit_scales(w.data, importance, options.scheme, values, codes, context.executor_or_serial());
   GptqReport report;
-  {
-    const detail::HessianFactor factor = detail::factor_hessian(
-        std::move(h), detail::column_order(diagonal, codes.block_size, options.act_order, !fixed), options.damping,
-        executor);
-    MCOMP_TRY(loss, detail::feed_back_errors(w.data, factor, values, importance,
-                                             {.static_grids = fixed, .block = options.block}, codes, context));
-    report.error = report.gptq_error = std::max(loss, 0.0) * factor.unit;
-    report.damping = factor.damping;
-    report.attempts = factor.attempts;
-    report.dead_columns = factor.dead;
-  }
+  MCOMP_CHECK(compensate(w, std::move(h), values, importance,
+                         {options.act_order, fixed, options.damping, options.block}, codes, report, context));
   MCOMP_CHECK(finish(w, gram, values, options.refine, !shared, options.relative_error, codes, report, context));
-  return GptqResult{detail::to_quantized(codes, scheme, values, weight.shape()), report};
+  return GptqResult{detail::to_quantized(codes, options.scheme, values, weight.shape()), report};
+}
+
+Result<BlockGptqResult> gptq(const TensorView& weight, const stats::Gram& gram, BlockFormat format,
+                             const BlockGptqOptions& options, const Context& context) {
+  MCOMP_CHECK(check_refine(options.refine));
+  MCOMP_CHECK(check_feedback(options.damping, options.block));
+  MCOMP_TRY(w, detail::weight_matrix(weight));
+  const BlockCodec& values = codec(format);
+  if (weight.rank() != 2 || w.columns % static_cast<std::int64_t>(values.block_size()) != 0)
+    return Error(ErrorCode::invalid_shape, "weight",
+                 fmt::format("shape {} does not consist of blocks of {}", weight.shape(), values.block_size()),
+                 "pass [rows, columns] with whole blocks, or choose a format with smaller ones");
+  MCOMP_TRY(h, detail::hessian(gram, w.columns));
+  MCOMP_TRY(importance, importance_of(gram, options.weighted_search));
+  detail::BlockCodes codes(w.rows, w.columns, values);
+  if (options.static_groups) fit_blocks(w, importance, values, codes, context.executor_or_serial());
+  GptqReport report;
+  MCOMP_CHECK(compensate(w, std::move(h), values, importance,
+                         {options.act_order, options.static_groups, options.damping, options.block}, codes, report,
+                         context));
+  MCOMP_CHECK(finish(w, gram, values, options.refine, true, options.relative_error, codes, report, context));
+  MCOMP_TRY(tensor, pack(codes, values, format, weight.shape()));
+  return BlockGptqResult{std::move(tensor), report};
 }
 
 Result<GptqResult> refine(const TensorView& weight, const QuantizedTensor& start, const stats::Gram& gram,

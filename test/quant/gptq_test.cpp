@@ -7,39 +7,17 @@
 
 #include <Eigen/Dense>
 
-#include "data.hpp"
-#include "mcomp/core/eigen.hpp"
-#include "random_network.hpp"
+#include "correlated_layer.hpp"
 
 using namespace mcomp;
 using namespace mcomp::quant;
+using mcomp_test::gram_of;
+using mcomp_test::inputs;
+using mcomp_test::Matrix;
+using mcomp_test::matrix;
+using mcomp_test::tensor;
 
 namespace {
-
-using Matrix = RowMajorMatrix<double>;
-
-Tensor tensor(std::vector<float> values, Shape shape) {
-  return Tensor::from(values, std::move(shape)).value();
-}
-
-Matrix matrix(const Tensor& t) {
-  return as_matrix<float>(t, "matrix")->cast<double>();
-}
-
-/// Correlated inputs: each feature remembers the one before it.
-Tensor inputs(Random& random, std::int64_t samples, std::int64_t features, double memory = 0.8) {
-  Tensor x = mcomp_test::normals(random, {samples, features});
-  auto v = x.mutable_values<float>();
-  for (std::size_t i = 0; i < v.size(); ++i)
-    if (i % static_cast<std::size_t>(features) != 0) v[i] += static_cast<float>(memory) * v[i - 1];
-  return x;
-}
-
-stats::Gram gram_of(const Tensor& x) {
-  stats::Gram gram(x.size(1));
-  gram.update(x).value();
-  return gram;
-}
 
 Matrix hessian(const stats::Gram& gram) {
   const Tensor m = gram.second_moment();
@@ -142,7 +120,7 @@ TEST_CASE("GPTQ equals the paper's algorithm in double, with and without groups"
     const Scheme scheme =
         group == 200 ? Scheme{.dtype = DType::int3}
                      : Scheme{.dtype = DType::int3, .granularity = Granularity::per_group, .group_size = group};
-    const auto q = gptq(w, gram, {.scheme = scheme, .act_order = false, .block = 64}).value();
+    const auto q = gptq(w, gram, {.scheme = scheme, .act_order = false, .static_groups = true, .block = 64}).value();
     const Matrix expected = textbook(matrix(w), hessian(gram), 0.01, matrix(q.tensor.scales), group, 3);
     const Matrix found = matrix(dequantize(q.tensor).value());
     // In f32 a number may fall to the other side of a middle, and all later columns of its row then differ.
@@ -350,4 +328,44 @@ TEST_CASE("a clipped range is at least as good as the full one and as a fine sea
         signal += importance[static_cast<std::size_t>(c)] * matrix(w)(r, c) * matrix(w)(r, c);
     CHECK(q.report.weight_error == Approx(weighted(q.tensor) / signal).epsilon(1e-4));
   }
+}
+
+TEST_CASE("GPTQ into GGUF blocks beats their search at equal size, and refinement beats GPTQ") {
+  Random random(10);
+  const Tensor w = mcomp_test::normals(random, {40, 512});
+  const auto gram = gram_of(inputs(random, 1500, 512));
+  std::vector<float> importance;
+  for (const double m : gram.diagonal()) importance.push_back(static_cast<float>(m));
+  const Tensor moments = tensor(importance, {512});
+  for (const BlockFormat format : block_formats) {
+    INFO(fmt::format("{}", format));
+    const BlockTensor searched =
+        quantize_blocks(w, format, {.search = BlockSearch::fast, .importance = moments}).value();
+    const double baseline = output_error(w, dequantize_blocks(searched).value(), gram).value();
+    double before = 0;
+    for (const int rounds : {0, 4}) {
+      const auto q = gptq(w, gram, format, {.refine = {.rounds = rounds}}).value();
+      CHECK(q.tensor.stored_bytes() == searched.stored_bytes());
+      const double error = output_error(w, dequantize_blocks(q.tensor).value(), gram).value();
+      CHECK(error == Approx(q.report.output_error).epsilon(1e-2));
+      CHECK(error < (rounds == 0 ? 0.8 * baseline : 0.95 * before));
+      before = error;
+    }
+  }
+}
+
+TEST_CASE("GPTQ into GGUF blocks does not depend on threads, and refuses rows that blocks do not divide") {
+  Random random(11);
+  const Tensor w = mcomp_test::normals(random, {200, 256});
+  const auto gram = gram_of(inputs(random, 300, 256));
+  for (const BlockFormat format : {BlockFormat::q4_0, BlockFormat::q2_k})
+    for (const bool fixed : {false, true}) {
+      const BlockGptqOptions options{.static_groups = fixed, .refine = {.rounds = 1}};
+      const auto serial = gptq(w, gram, format, options).value();
+      ThreadPool pool(4);
+      CHECK(gptq(w, gram, format, options, {.executor = &pool}).value().tensor.bytes == serial.tensor.bytes);
+    }
+  const auto odd = gptq(mcomp_test::normals(random, {2, 40}), stats::Gram(40), BlockFormat::q4_0);
+  REQUIRE_FALSE(odd);
+  CHECK(code_of(odd.error()) == ErrorCode::invalid_shape);
 }

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "mcomp/quant/block_format.hpp"
 #include "mcomp/quant/clip.hpp"
 #include "mcomp/stats/gram.hpp"
 
@@ -27,10 +28,10 @@ struct RefineOptions {
 struct GptqOptions {
   Scheme scheme{.dtype = DType::int4};
   bool act_order = true; ///< columns with the largest inputs first
-  /// Scales are fixed before the first column is rounded, in the order of the weights. Otherwise a group is scaled when
-  /// its turn comes, on weights that already make up for the groups before it; `act_order` then orders whole groups,
-  /// and columns within them. Schemes whose scales belong to several rows are always static.
-  bool static_groups = true;
+  /// Fixes all scales before the first column is rounded. Otherwise a group is scaled when its turn comes, on weights
+  /// that already make up for the groups before it, which is a little better; `act_order` then orders whole groups, and
+  /// columns within them. Schemes whose scales belong to several rows are always static.
+  bool static_groups = false;
   double damping = 0.01;     ///< added to the diagonal of the Hessian, as a share of its mean; raised where needed
   std::int64_t block = 128;  ///< columns whose errors are fed back to the later ones at once; changes only speed
   ClipOptions clip{};        ///< ranges tried for scales
@@ -68,6 +69,31 @@ struct GptqResult {
 /// outside their bounds; invalid_value where second moments overflow f32; cancelled.
 [[nodiscard]] MCOMP_API Result<GptqResult> gptq(const TensorView& weight, const stats::Gram& gram,
                                                 const GptqOptions& options = {}, const Context& context = {});
+
+struct BlockGptqOptions {
+  bool act_order = true;      ///< as in `GptqOptions`, by whole blocks unless groups are static
+  bool static_groups = false; ///< whether scales are searched on the weights as they are, before the first is rounded
+  double damping = 0.01;
+  std::int64_t block = 128;    ///< columns whose errors are fed back at once, at least a block of the format
+  bool weighted_search = true; ///< whether the search for scales weighs columns by their second moment
+  RefineOptions refine{};
+  bool relative_error = true;
+};
+
+struct BlockGptqResult {
+  BlockTensor tensor;
+  GptqReport report;
+};
+
+/// GPTQ into a format of GGUF files, scales rounded to what the format stores before any code is chosen.
+///
+///     auto q = quant::gptq(weights, gram, BlockFormat::q4_k, {.refine = {.rounds = 16}}).value();
+///
+/// @param weight [rows, columns], columns a whole number of blocks. Complexity and errors: as above, and those of
+/// `quantize_blocks`.
+[[nodiscard]] MCOMP_API Result<BlockGptqResult> gptq(const TensorView& weight, const stats::Gram& gram,
+                                                     BlockFormat format, const BlockGptqOptions& options = {},
+                                                     const Context& context = {});
 
 /// The refinement alone, from a tensor of any method (round-to-nearest included).
 /// Errors: as `gptq`, and invalid_shape where weight and tensor differ.
