@@ -89,7 +89,6 @@ class McompConan(ConanFile):
 
         if not self.options.shared:
             core.defines = ["MCOMP_STATIC_DEFINE"]
-            core.requires.append("nlohmann_json::nlohmann_json")
             if self.settings.os in ("Linux", "FreeBSD"):
                 core.system_libs = ["m", "pthread"]
             if self.options.with_onednn:

@@ -4,6 +4,7 @@
 # What is compiled, and why no more than that:
 #   build/release  GCC, shared, everything. All tests run here; shared, so that they also prove that what they call is
 #                  exported. The examples and benchmarks of the same build are what examples/run.sh runs.
+#   build/oracle   ggml's and llama.cpp's own libraries, which conformance tests load (an npm package).
 #   build/static   GCC, the static libraries for the consumer tests, and the kernel tests against oneDNN 3.x.
 #   build/asan     Clang 14, everything: its warnings, and the fast tests under the address and undefined-behaviour
 #                  sanitizers, with the static libraries.
@@ -49,6 +50,16 @@ launcher=()
 configure() { cmake --preset "$@" -DMCOMP_WARNINGS_AS_ERRORS=ON -DMCOMP_REQUIRE_ONEDNN=ON "${launcher[@]}"; }
 
 dependencies() { test/install_dependencies.sh test; }
+# The real library of a format, to compare with. Required where MCOMP_REQUIRE_ORACLE is set (CI); otherwise taken where npm
+# is at hand, and tests that need it skip without.
+oracle() {
+  if [ -n "${MCOMP_REQUIRE_ORACLE:-}" ]; then
+    test/install_dependencies.sh oracle
+    test/oracle/fetch.sh --required build/oracle
+  else
+    test/oracle/fetch.sh build/oracle
+  fi
+}
 rooms() { python3 "$shared_folder/tools/rooms.py" .; }
 release_build() {
   configure release -DBUILD_SHARED_LIBS=ON -DMCOMP_BUILD_TESTS=ON -DMCOMP_BUILD_EXAMPLES=ON -DMCOMP_BUILD_BENCH=ON
@@ -86,6 +97,7 @@ asan_build() {
 asan_tests() { ctest --preset asan -j "$jobs"; }
 
 stage dependencies dependencies
+stage oracle oracle
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
 if [ -f "$shared_folder/tools/rooms.py" ]; then
   stage rooms rooms

@@ -1,13 +1,12 @@
 #include "inputs.hpp"
 
-#include <charconv>
 #include <cstring>
 #include <numeric>
 
 #include "fashion_mnist.hpp"
-#include "mcomp/core/file.hpp"
 #include "mcomp/core/random.hpp"
 #include "mcomp/graph/resnet.hpp"
+#include "network.hpp"
 
 namespace example {
 
@@ -20,7 +19,6 @@ using mcomp::Tensor;
 using mcomp::compress::Samples;
 
 const std::filesystem::path own_folder = MCOMP_EXAMPLE_FOLDER;
-constexpr std::string_view cifar_prefix = "resnet-cifar:";
 
 std::filesystem::path or_own(const std::filesystem::path& path, const char* name) {
   return path.empty() ? own_folder / name : path;
@@ -69,22 +67,6 @@ std::vector<std::int64_t> held_back_rows(const LabelledImages& training) {
 }
 
 } // namespace
-
-Result<mcomp::graph::Network> read_network(const std::string& network) {
-  if (network.starts_with(cifar_prefix)) {
-    const std::string_view digits = std::string_view(network).substr(cifar_prefix.size());
-    std::int64_t depth = 0;
-    const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), depth);
-    if (code != std::errc() || end != digits.data() + digits.size())
-      return Error(ErrorCode::invalid_argument, fmt::format("--network {}", network), "the depth is not a number",
-                   "write resnet-cifar:20");
-    return mcomp::graph::cifar_resnet({.depth = depth});
-  }
-  constexpr std::int64_t largest = 16 << 20;
-  const auto text = mcomp::read_file(network, largest);
-  if (!text) return text.error();
-  return mcomp::graph::network_from_json(*text, network);
-}
 
 Result<Samples> read_test_samples(const InputOptions& options) {
   if (!options.data.empty()) return mcomp::compress::load_samples(options.data);

@@ -26,9 +26,6 @@ struct Inputs {
 /// Reads and checks all of it before any work. Errors name the file.
 [[nodiscard]] mcomp::Result<Inputs> read_inputs(const InputOptions& options);
 
-/// "resnet-cifar:20" or the path of a JSON description.
-[[nodiscard]] mcomp::Result<mcomp::graph::Network> read_network(const std::string& network);
-
 /// The test samples alone, for a compressed artifact.
 [[nodiscard]] mcomp::Result<mcomp::compress::Samples> read_test_samples(const InputOptions& options);
 

@@ -1,0 +1,117 @@
+#include "job.hpp"
+#include "mcomp/compress/artifact.hpp"
+#include "mcomp/graph/reference_runner.hpp"
+#include "mcomp/stats/paired.hpp"
+#include "network.hpp"
+#include "progress_line.hpp"
+
+namespace example {
+
+namespace {
+
+using namespace mcomp;
+using Json = Report::Json;
+
+/// The recipe that the command line describes.
+Result<compress::Recipe> recipe(const Job& job) {
+  const auto* scheme = std::get_if<quant::Scheme>(&job.format);
+  if (!scheme || !scheme->symmetric || scheme->granularity == quant::Granularity::per_group)
+    return Error(ErrorCode::invalid_argument, fmt::format("--format {}", job.format_text),
+                 "classifiers are executed in symmetric integers with one scale a channel or a tensor",
+                 "use int2 ... int8, with :tensor or without");
+  const char* method = job.method == Method::nearest ? "nearest" : job.method == Method::search ? "clipped" : "gptq";
+  const Json steps = Json::array(
+      {{{"strategy", "fold_batch_norm"}},
+       {{"strategy", "quantize"},
+        {"weights",
+         {{"dtype", to_string(scheme->dtype)},
+          {"granularity", scheme->granularity == quant::Granularity::per_tensor ? "per_tensor" : "per_channel"},
+          {"method", method},
+          {"refine", job.method == Method::gptq_refined ? 16 : 0}}},
+        {"keep_f32", job.keep}}});
+  const Json text{{"schema", "mcomp-recipe-1"},
+                  {"name", fmt::format("{}-{}", job.format_text, to_string(job.method))},
+                  {"calibration", {{"samples", job.samples}}},
+                  {"steps", steps}};
+  return compress::Recipe::parse(text.dump(), "recipe of the command line");
+}
+
+Result<std::vector<std::int32_t>> predictions(const compress::Model& model, const compress::Samples& samples,
+                                              Executor& executor, ProgressLine& progress) {
+  auto program = model.program();
+  if (!program) return program.error();
+  auto runner = quant::simulated_runner(std::move(*program), {.executor = &executor});
+  if (!runner) return runner.error();
+  const auto images = samples.images();
+  if (!images) return images.error();
+  const std::int64_t count = samples.count();
+  auto logits = graph::run_batches(
+      **runner, *images, 50, [&](std::int64_t done) { progress.show(fmt::format("running {} of {}", done, count)); });
+  if (!logits) return logits.error();
+  return graph::predicted_classes(*logits);
+}
+
+} // namespace
+
+Result<ExitStatus> quantize_classifier(const Job& job, Report& report) {
+  auto network = read_network(job.network);
+  if (!network) return network.error();
+  const auto steps = recipe(job);
+  if (!steps) return steps.error();
+  const auto model = compress::load(job.model, std::move(*network));
+  if (!model) return model.error();
+  const auto calibration = compress::load_samples(job.calibration), test = compress::load_samples(job.data);
+  if (!calibration) return calibration.error();
+  if (!test) return test.error();
+  const auto labels = test->labels();
+  if (!labels) return labels.error();
+
+  ThreadPool pool(job.threads);
+  ProgressLine progress;
+  const Context context{.executor = &pool, .progress = progress.sink()};
+  const auto plan = compress::plan(*model, *steps, {.calibration = &*calibration, .context = context});
+  if (!plan) return plan.error();
+  const auto small = compress::apply(*plan, *model, context);
+  if (!small) return small.error();
+  const auto before = predictions(*model, *test, pool, progress);
+  if (!before) return before.error();
+  const auto after = predictions(*small, *test, pool, progress);
+  if (!after) return after.error();
+  progress.clear();
+
+  for (const compress::Decision& decision : plan->decisions)
+    for (const compress::PlanEntry& e : decision.entries)
+      report.row("plan",
+                 {{"subject", e.subject},
+                  {"action", e.action},
+                  {"reason", e.reason},
+                  {"before_bytes", e.bytes_before},
+                  {"after_bytes", e.bytes_after}},
+                 fmt::format("  {:<28} {:<44} {}", e.subject, e.action, e.reason));
+  std::int64_t right_before = 0, right_after = 0;
+  for (std::size_t i = 0; i < labels->size(); ++i) {
+    right_before += (*before)[i] == (*labels)[i];
+    right_after += (*after)[i] == (*labels)[i];
+  }
+  const double n = static_cast<double>(labels->size());
+  const double top1_before = static_cast<double>(right_before) / n, top1_after = static_cast<double>(right_after) / n;
+  report.say("baseline_top1_fraction", top1_before, fmt::format("top-1 in f32       {:.2f} %", 100 * top1_before));
+  report.say("top1_fraction", top1_after, fmt::format("top-1 quantized    {:.2f} %", 100 * top1_after));
+  report.say("lost_top1_fraction", top1_before - top1_after,
+             fmt::format("loss               {:+.2f} points", 100 * (top1_before - top1_after)));
+  std::int64_t weights = 0, bytes = 0;
+  for (const auto& [layer, q] : small->quantization.weights) weights += q.codes.elements(), bytes += q.stored_bytes();
+  const double bits = weights == 0 ? 32 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+  report.say("quantized_bits_per_weight", bits,
+             fmt::format("bits a weight      {:.3f} in {} layers", bits, small->quantization.weights.size()));
+  report.say("model_bytes", plan->bytes_after,
+             fmt::format("size               {} -> {} bytes", plan->bytes_before, plan->bytes_after));
+  report.keep("baseline_bytes", plan->bytes_before);
+  report.keep("test_samples", labels->size());
+  report.keep("calibration_samples", std::min(job.samples, calibration->count()));
+  if (const Status written = compress::write_artifact(job.out, *small, *steps, *plan); !written) return written.error();
+  report.say("artifact", job.out.string(), fmt::format("artifact           {}", job.out.string()));
+  return ExitStatus::done;
+}
+
+} // namespace example
