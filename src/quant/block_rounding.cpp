@@ -14,6 +14,14 @@ namespace {
 
 constexpr std::size_t size = 32; // weights in a block of all these formats
 
+template <std::size_t Width> MCOMP_ALWAYS_INLINE void halve(float* lo, float* hi) {
+  for (std::size_t j = 0; j < Width; ++j) {
+    lo[j] = lo[j] < lo[j + Width] ? lo[j] : lo[j + Width];
+    hi[j] = hi[j] > hi[j + Width] ? hi[j] : hi[j + Width];
+  }
+  if constexpr (Width > 1) halve<Width / 2>(lo, hi);
+}
+
 /// Smallest and largest of a block; halved until one is left, which vectorizes.
 MCOMP_ALWAYS_INLINE void extremes_of(const float* x, float& low, float& high) {
   float lo[16], hi[16];
@@ -21,11 +29,7 @@ MCOMP_ALWAYS_INLINE void extremes_of(const float* x, float& low, float& high) {
     lo[j] = x[j] < x[j + 16] ? x[j] : x[j + 16];
     hi[j] = x[j] > x[j + 16] ? x[j] : x[j + 16];
   }
-  for (std::size_t width = 8; width > 0; width /= 2)
-    for (std::size_t j = 0; j < width; ++j) {
-      lo[j] = lo[j] < lo[j + width] ? lo[j] : lo[j + width];
-      hi[j] = hi[j] > hi[j + width] ? hi[j] : hi[j + width];
-    }
+  halve<8>(lo, hi);
   low = lo[0];
   high = hi[0];
 }
