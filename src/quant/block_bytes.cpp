@@ -92,7 +92,7 @@ void get_scales_6(ConstBytes at, BlockGrid& grid) {
   for (std::size_t j = 0; j < 4; ++j) {
     grid.small[2 * j] = at[j] & 63u;
     grid.small[2 * j + 1] = at[j + 4] & 63u;
-    grid.small[2 * j + 8] = static_cast<std::uint8_t>((at[j + 8] & 15u) | ((at[j] >> 6) << 4));
+    grid.small[2 * j + 8] = static_cast<std::uint8_t>((at[j + 8] & 15) | ((at[j] >> 6) << 4));
     grid.small[2 * j + 9] = static_cast<std::uint8_t>((at[j + 8] >> 4) | ((at[j + 4] >> 6) << 4));
   }
 }

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "core/closest_name.hpp"
+#include "core/simd_dispatch.hpp"
 #include "core/try.hpp"
 #include "quant/block_bytes.hpp"
 #include "quant/block_codecs.hpp"
@@ -51,6 +53,24 @@ Result<Rows> rows_of(const Shape& shape, BlockFormat format, const char* subject
         fmt::format("rows of {} are not whole blocks of {} weights, as {} demands", columns, layout.block_size, format),
         "choose a format whose block divides the row, or keep the tensor in f16");
   return Rows{shape.elements() / columns, columns, columns / layout.block_size};
+}
+
+/// NaN and infinity have all exponent bits set; counted without a branch.
+MCOMP_ALWAYS_INLINE void count_not_finite_body(const float* x, std::int64_t n, std::int32_t* count) {
+  std::int32_t found = 0;
+  for (std::int64_t i = 0; i < n; ++i) found += std::fabs(x[i]) <= std::numeric_limits<float>::max() ? 0 : 1;
+  *count = found;
+}
+MCOMP_DISPATCH(count_not_finite, (const float* x, std::int64_t n, std::int32_t* count), (x, n, count))
+
+Status check_finite(const float* w, const Shape& shape) {
+  constexpr std::int64_t run = 1 << 20;
+  for (std::int64_t begin = 0; begin < shape.elements(); begin += run) {
+    std::int32_t count = 0;
+    count_not_finite(w + begin, std::min(run, shape.elements() - begin), &count);
+    if (count > 0) return require_finite(TensorView(w, DType::f32, shape), "weight");
+  }
+  return {};
 }
 
 /// Runs `task(begin, end)` on runs of `run` blocks, in a few slices between which it reports and can be cancelled.
@@ -195,7 +215,7 @@ Result<BlockTensor> quantize_blocks(const TensorView& weight, BlockFormat format
     converted = std::move(copy);
     w = static_cast<const float*>(converted.data());
   }
-  MCOMP_CHECK(require_finite(TensorView(w, DType::f32, weight.shape()), "weight"));
+  MCOMP_CHECK(check_finite(w, weight.shape()));
   const BlockLayout& layout = block_layout(format);
   MCOMP_TRY(bytes, Tensor::uninitialized(DType::uint8, {rows.rows, rows.blocks * layout.block_bytes}));
   auto* out = static_cast<std::byte*>(bytes.data());

@@ -2,17 +2,25 @@
 
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "core/simd_dispatch.hpp"
 #include "quant/block_bytes.hpp"
+#include "quant/q4_0_rounding.hpp"
 
 namespace mcomp::inline v0::quant::detail {
 
 namespace {
 
 constexpr std::size_t size = 32; // weights in a block of all these formats
+
+template <std::size_t Width> MCOMP_ALWAYS_INLINE void halve(float* lo, float* hi) {
+  for (std::size_t j = 0; j < Width; ++j) {
+    lo[j] = lo[j] < lo[j + Width] ? lo[j] : lo[j + Width];
+    hi[j] = hi[j] > hi[j + Width] ? hi[j] : hi[j + Width];
+  }
+  if constexpr (Width > 1) halve<Width / 2>(lo, hi);
+}
 
 /// Smallest and largest of a block; halved until one is left, which vectorizes.
 MCOMP_ALWAYS_INLINE void extremes_of(const float* x, float& low, float& high) {
@@ -21,11 +29,7 @@ MCOMP_ALWAYS_INLINE void extremes_of(const float* x, float& low, float& high) {
     lo[j] = x[j] < x[j + 16] ? x[j] : x[j + 16];
     hi[j] = x[j] > x[j + 16] ? x[j] : x[j + 16];
   }
-  for (std::size_t width = 8; width > 0; width /= 2)
-    for (std::size_t j = 0; j < width; ++j) {
-      lo[j] = lo[j] < lo[j + width] ? lo[j] : lo[j + width];
-      hi[j] = hi[j] > hi[j + width] ? hi[j] : hi[j + width];
-    }
+  halve<8>(lo, hi);
   low = lo[0];
   high = hi[0];
 }
@@ -62,24 +66,6 @@ MCOMP_ALWAYS_INLINE void round_up_codes(const float* x, float subtract, float in
     codes[j] = static_cast<std::uint8_t>(code < top ? code : top);
   }
 }
-
-MCOMP_ALWAYS_INLINE void round_q4_0_body(const float* x, std::size_t blocks, std::uint8_t* out) {
-  for (std::size_t b = 0; b < blocks; ++b, x += size, out += 18) {
-    const float d = farthest_from_zero(x) / -8;
-    const float inverse = inverse_of(d);
-    const std::uint16_t bits = to_half(d).bits;
-    std::memset(out, 0, 18);
-    out[0] = static_cast<std::uint8_t>(bits & 0xffu);
-    out[1] = static_cast<std::uint8_t>(bits >> 8);
-    if (!(inverse <= largest && inverse >= -largest)) continue;
-    for (std::size_t j = 0; j < 16; ++j) {
-      const auto a = static_cast<std::int32_t>(x[j] * inverse + 8.5f);
-      const auto c = static_cast<std::int32_t>(x[j + 16] * inverse + 8.5f);
-      out[2 + j] = static_cast<std::uint8_t>((a < 15 ? a : 15) | ((c < 15 ? c : 15) << 4));
-    }
-  }
-}
-MCOMP_DISPATCH(round_q4_0, (const float* x, std::size_t blocks, std::uint8_t* out), (x, blocks, out))
 
 MCOMP_ALWAYS_INLINE void round_signed_body(const float* x, std::int32_t half, std::uint8_t* codes, float* scale) {
   *scale = farthest_from_zero(x) / static_cast<float>(-half);
@@ -179,7 +165,8 @@ void round_block(BlockFormat format, const float* x, std::byte* bytes) {
 } // namespace
 
 void round_blocks(BlockFormat format, const float* weight, std::size_t blocks, std::byte* bytes) noexcept {
-  if (format == BlockFormat::q4_0) return round_q4_0(weight, blocks, reinterpret_cast<std::uint8_t*>(bytes));
+  if (format == BlockFormat::q4_0)
+    return available_q4_0_roundings().back()(weight, blocks, reinterpret_cast<std::uint8_t*>(bytes));
   const auto stride = static_cast<std::size_t>(block_layout(format).block_bytes);
   for (std::size_t b = 0; b < blocks; ++b) round_block(format, weight + size * b, bytes + stride * b);
 }

@@ -11,34 +11,43 @@ namespace {
 /// A weight's code passes from one level to the next, away from zero, at `t`.
 struct Step {
   float t;
-  std::uint32_t at; ///< weight << 8 | level reached
+  std::uint16_t bucket;
+  std::uint8_t weight, level; ///< level reached
 };
 
 constexpr std::size_t most_weights = 32, most_steps = most_weights * 128;
 
-/// Points of one sign of t; left uninitialized, since blocks are many and small.
+/// Points of one sign of t; left uninitialized, since blocks are many and small. The points of a weight are spread
+/// evenly in t, so buckets in t leave them nearly sorted; the rest is insertion.
 struct Workspace {
-  std::size_t count;
+  std::size_t count, buckets;
+  float per_t; ///< buckets
   std::array<Step, most_steps> steps, sorted;
   std::array<std::uint32_t, most_steps + 1> first; ///< of each bucket
-};
 
-/// The points of one sign are spread evenly in t, so buckets in t leave each nearly sorted; the rest is insertion.
-void sort_steps(Workspace& work, float t_max) {
-  const std::size_t n = work.count;
-  std::fill_n(work.first.begin(), n + 1, 0u);
-  const float per_bucket = static_cast<float>(n) / t_max;
-  const auto bucket = [&](const Step& s) { return std::min(static_cast<std::size_t>(s.t * per_bucket), n - 1); };
-  for (std::size_t i = 0; i < n; ++i) ++work.first[bucket(work.steps[i]) + 1];
-  for (std::size_t b = 1; b <= n; ++b) work.first[b] += work.first[b - 1];
-  for (std::size_t i = 0; i < n; ++i) work.sorted[work.first[bucket(work.steps[i])]++] = work.steps[i];
-  for (std::size_t i = 1; i < n; ++i) {
-    const Step s = work.sorted[i];
-    std::size_t j = i;
-    for (; j > 0 && work.sorted[j - 1].t > s.t; --j) work.sorted[j] = work.sorted[j - 1];
-    work.sorted[j] = s;
+  void start(std::size_t wanted, float t_max) {
+    count = 0;
+    buckets = std::min(wanted, most_steps);
+    per_t = static_cast<float>(buckets) / t_max;
+    std::fill_n(first.begin(), buckets + 1, 0u);
   }
-}
+  void add(float t, std::size_t weight, std::size_t level) {
+    const std::size_t bucket = std::min(static_cast<std::size_t>(t * per_t), buckets - 1);
+    steps[count++] = {t, static_cast<std::uint16_t>(bucket), static_cast<std::uint8_t>(weight),
+                      static_cast<std::uint8_t>(level)};
+    ++first[bucket + 1];
+  }
+  void sort() {
+    for (std::size_t b = 1; b <= buckets; ++b) first[b] += first[b - 1];
+    for (std::size_t i = 0; i < count; ++i) sorted[first[steps[i].bucket]++] = steps[i];
+    for (std::size_t i = 1; i < count; ++i) {
+      const Step s = sorted[i];
+      std::size_t j = i;
+      for (; j > 0 && sorted[j - 1].t > s.t; --j) sorted[j] = sorted[j - 1];
+      sorted[j] = s;
+    }
+  }
+};
 
 double nearest_level(std::span<const float> levels, double x) {
   std::size_t low = 0, high = levels.size() - 1;
@@ -92,7 +101,7 @@ struct Sweep {
   /// Compares what a scale changes against the error of scale zero, which is exact also where the scales that can be
   /// stored reach only a trifle of the weights.
   void consider(double b, double c) {
-    if (!(c > 0) || -b * b / c >= best_change) return;
+    if (!(b * b > -best_change * c)) return; // the parabola's lowest point is no better
     const half scale = to_finite_half(b / c);
     const auto s = static_cast<double>(to_float(scale));
     const double change = s * (s * c - 2 * b);
@@ -101,12 +110,16 @@ struct Sweep {
     best = {scale, total + change};
   }
 
-  /// The smallest scale, in magnitude, that does not clip too much; by bisection on its logarithm.
+  /// The smallest scale, in magnitude, that does not clip too much, or a little less; by bisection on its logarithm.
   [[nodiscard]] double smallest(double sign, double largest_weight) const {
-    double good = largest_weight, bad = 0x1p-26;
-    if (!(clipped(sign * good) < best.error)) return good;
-    if (clipped(sign * bad) < best.error) return bad;
-    while (good > bad * 1.001) {
+    // A third of the scale that clips nothing clips too much, as a rule.
+    const double reach = static_cast<double>(std::max(-levels.front(), levels.back()));
+    double good = largest_weight, bad = largest_weight / (3 * reach);
+    while (bad > 0x1p-26 && clipped(sign * bad) < best.error) {
+      good = bad;
+      bad /= 4;
+    }
+    while (good > bad * 1.05) {
       const double middle = std::sqrt(good * bad);
       (clipped(sign * middle) < best.error ? good : bad) = middle;
     }
@@ -116,39 +129,39 @@ struct Sweep {
   void run(double sign, double largest_weight, Workspace& work) {
     const auto t_max = static_cast<float>(1.0 / smallest(sign, largest_weight));
     const std::size_t zero = nearest_to_zero();
+    const auto level = static_cast<double>(levels[zero]);
+    std::array<double, most_weights> hx;
     double b = 0, c = 0;
-    work.count = 0;
+    work.start(w.size() * levels.size() / 2, t_max);
     for (std::size_t i = 0; i < w.size(); ++i) {
       const double x = sign * static_cast<double>(w[i]), hi = static_cast<double>(h[i]);
-      const auto level = static_cast<double>(levels[zero]);
-      b += hi * x * level;
+      hx[i] = hi * x;
+      b += hx[i] * level;
       c += hi * level * level;
-      if (x == 0 || hi == 0) continue;
-      add_steps(i, x, zero, t_max, work);
+      if (hx[i] != 0) add_steps(i, x, zero, t_max, work);
     }
     consider(sign * b, c);
-    if (work.count == 0) return;
-    sort_steps(work, t_max);
+    work.sort();
     for (std::size_t n = 0; n < work.count; ++n) {
       const Step step = work.sorted[n];
-      const std::size_t i = step.at >> 8, k = step.at & 0xffu;
-      const double x = sign * static_cast<double>(w[i]), hi = static_cast<double>(h[i]);
-      const auto to = static_cast<double>(levels[k]), from = static_cast<double>(levels[x > 0 ? k - 1 : k + 1]);
-      b += hi * x * (to - from);
-      c += hi * (to * to - from * from);
+      const auto to = static_cast<double>(levels[step.level]);
+      const auto from = static_cast<double>(levels[hx[step.weight] > 0 ? step.level - 1u : step.level + 1u]);
+      b += hx[step.weight] * (to - from);
+      c += static_cast<double>(h[step.weight]) * (to * to - from * from);
       consider(sign * b, c);
     }
   }
 
   void add_steps(std::size_t i, double x, std::size_t zero, float t_max, Workspace& work) const {
     const bool up = x > 0;
+    const double inverse = 1 / x;
     for (std::size_t k = zero; up ? k + 1 < levels.size() : k > 0;) {
       const std::size_t next = up ? k + 1 : k - 1;
       const double middle = (static_cast<double>(levels[k]) + static_cast<double>(levels[next])) / 2;
-      const auto t = static_cast<float>(middle / x);
+      const auto t = static_cast<float>(middle * inverse);
       if (t > t_max) break;
       // A middle on the other side of zero belongs to no positive t.
-      if (t >= 0) work.steps[work.count++] = {t, static_cast<std::uint32_t>(i << 8 | next)};
+      if (t >= 0) work.add(t, i, next);
       k = next;
     }
   }
@@ -181,10 +194,10 @@ ScaleChoice best_scale(std::span<const float> w, std::span<const float> importan
   sweep.best = {half{}, sweep.total};
   const auto largest = static_cast<double>(largest_magnitude(w));
   if (largest == 0) return sweep.best;
-  for (const float end : {levels.front(), levels.back()})
-    for (const double clip : {0.8, 1.0})
-      if (end != 0)
-        for (const double sign : {1.0, -1.0}) sweep.try_scale(sign * clip * largest / static_cast<double>(end));
+  const double farthest = static_cast<double>(
+      *std::max_element(w.begin(), w.end(), [](float a, float b) { return std::abs(a) < std::abs(b); }));
+  // Levels of codes of scales begin at zero.
+  sweep.try_scale(farthest / static_cast<double>(levels.front() < 0 ? levels.front() : levels.back()));
   Workspace work;
   for (const double sign : {1.0, -1.0}) sweep.run(sign, largest, work);
   return sweep.best;

@@ -4,8 +4,6 @@
 
 #include <dlfcn.h>
 
-#include "data.hpp"
-
 namespace mcomp_test {
 
 namespace {
@@ -77,7 +75,6 @@ const Ggml* Ggml::load() {
     static const Ggml ggml(library);
     return ggml.quantize_ && ggml.row_size_ ? &ggml : nullptr;
   }();
-  if (!loaded) skip("ggml's library: not loaded (test/oracle/fetch.sh DIR, MCOMP_TEST_ORACLE_DIR)");
   return loaded;
 }
 

@@ -17,7 +17,7 @@ namespace mcomp_test {
 
 class Ggml {
  public:
-  /// The library, loaded once; null where it is absent, then the reason is printed and counted as a skip.
+  /// The library, loaded once; null where it is absent.
   [[nodiscard]] static const Ggml* load();
 
   /// ggml_quantize_chunk of whole rows; `importance` is empty or has one number for each column.
@@ -41,5 +41,8 @@ class Ggml {
   Quantize quantize_ = nullptr;
   RowSize row_size_ = nullptr;
 };
+
+/// What a test says that has no library to compare with.
+inline constexpr const char* no_ggml = "ggml's library: not loaded (test/oracle/fetch.sh DIR, MCOMP_TEST_ORACLE_DIR)";
 
 } // namespace mcomp_test

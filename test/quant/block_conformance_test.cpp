@@ -7,6 +7,7 @@
 #include "mcomp/core/random.hpp"
 #include "mcomp/quant/block_format.hpp"
 #include "oracle/ggml.hpp"
+#include "quant/q4_0_rounding.hpp"
 
 using namespace mcomp;
 using namespace mcomp::quant;
@@ -92,7 +93,7 @@ std::size_t first_difference(std::span<const float> a, std::span<const float> b)
 
 TEST_CASE("block sizes and bytes are ggml's") {
   const auto* ggml = mcomp_test::Ggml::load();
-  if (!ggml) return;
+  if (!ggml) return mcomp_test::skip(mcomp_test::no_ggml);
   for (const BlockFormat format : block_formats) {
     INFO(fmt::format("{}", format));
     CHECK(ggml->row_size(format, 512) ==
@@ -102,7 +103,7 @@ TEST_CASE("block sizes and bytes are ggml's") {
 
 TEST_CASE("round-to-nearest gives ggml's bytes for ordinary and adversarial weights") {
   const auto* ggml = mcomp_test::Ggml::load();
-  if (!ggml) return;
+  if (!ggml) return mcomp_test::skip(mcomp_test::no_ggml);
   for (const BlockFormat format : block_formats) {
     if (!block_layout(format).has_rounding) continue;
     INFO(fmt::format("{}", format));
@@ -123,9 +124,22 @@ TEST_CASE("round-to-nearest gives ggml's bytes for ordinary and adversarial weig
   }
 }
 
+TEST_CASE("every instruction set rounds Q4_0 to the same bytes") {
+  const auto roundings = quant::detail::available_q4_0_roundings();
+  if (roundings.size() < 2) return mcomp_test::skip("vector instructions: this processor has none to compare");
+  const auto x = adversarial(11, 32);
+  constexpr std::size_t blocks = 20001; // no whole number of batches
+  std::vector<std::uint8_t> expected(blocks * 18), bytes(blocks * 18);
+  roundings.front()(x.data(), blocks, expected.data());
+  for (const auto& rounding : roundings.subspan(1)) {
+    rounding(x.data(), blocks, bytes.data());
+    CHECK(bytes == expected);
+  }
+}
+
 TEST_CASE("dequantization has ggml's bits for any bytes") {
   const auto* ggml = mcomp_test::Ggml::load();
-  if (!ggml) return;
+  if (!ggml) return mcomp_test::skip(mcomp_test::no_ggml);
   Random random(3);
   for (const BlockFormat format : block_formats) {
     INFO(fmt::format("{}", format));
@@ -142,7 +156,7 @@ TEST_CASE("dequantization has ggml's bits for any bytes") {
 
 TEST_CASE("ggml decodes what a search wrote, with our values") {
   const auto* ggml = mcomp_test::Ggml::load();
-  if (!ggml) return;
+  if (!ggml) return mcomp_test::skip(mcomp_test::no_ggml);
   auto x = adversarial(5, 256);
   x.resize(64 * columns);
   const Tensor w = Tensor::from(x, {64, columns}).value();
