@@ -138,13 +138,17 @@ TEST_CASE("the engine's perplexity of the trained decoders is the predicted one,
   CHECK(check_perplexity(*llama, wide, GgufType::f32) == Approx(5.2962).margin(5e-5));
   for (const auto type : {GgufType::q8_0, GgufType::q4_0, GgufType::q4_k}) check_perplexity(*llama, wide, type);
   // Mixed: a type of its own for each kind of matrix, the tied head among them.
-  std::map<std::string, GgufType> mixed{{"model.embed_tokens.weight", GgufType::q6_k}};
-  for (std::int64_t layer = 0; layer < wide.options.model.layers; ++layer) {
-    const std::string block = fmt::format("model.layers.{}.", layer);
-    mixed[block + "self_attn.v_proj.weight"] = GgufType::q8_0;
-    mixed[block + "self_attn.o_proj.weight"] = GgufType::f16;
-    mixed[block + "mlp.down_proj.weight"] = layer == 0 ? GgufType::q5_1 : GgufType::q3_k;
-    mixed[block + "mlp.up_proj.weight"] = GgufType::iq4_nl;
-  }
-  check_perplexity(*llama, wide, GgufType::q4_k, mixed);
+  const auto mixed = [](const graph::LlamaOptions& model) {
+    std::map<std::string, GgufType> types{{"model.embed_tokens.weight", GgufType::q6_k}};
+    for (std::int64_t layer = 0; layer < model.layers; ++layer) {
+      const std::string block = fmt::format("model.layers.{}.", layer);
+      types[block + "self_attn.v_proj.weight"] = GgufType::q8_0;
+      types[block + "self_attn.o_proj.weight"] = GgufType::f16;
+      types[block + "mlp.down_proj.weight"] = layer == 0 ? GgufType::q5_1 : GgufType::q3_k;
+      types[block + "mlp.up_proj.weight"] = GgufType::iq4_nl;
+    }
+    return types;
+  };
+  check_perplexity(*llama, stories, GgufType::q4_k, mixed(stories.options.model));
+  check_perplexity(*llama, wide, GgufType::q4_k, mixed(wide.options.model));
 }
