@@ -19,7 +19,7 @@ namespace mcomp::inline v0::quant {
 struct HqqOptions {
   Scheme scheme{.dtype = DType::uint4, .symmetric = false, .granularity = Granularity::per_group, .group_size = 64};
   double p = 0.7;      ///< of the norm, in (0, 1]
-  double beta = 10;    ///< first weight of the quadratic term
+  double beta = 0.25;  ///< first weight of the quadratic term: errors of e steps shrink by e^(p - 1) / beta
   double kappa = 1.01; ///< its growth from one iteration to the next
   int iterations = 20; ///< at most
 };
