@@ -39,6 +39,7 @@
 #include "mcomp/quant/program.hpp"
 #include "mcomp/quant/quantize.hpp"
 #include "mcomp/quant/scheme.hpp"
+#include "mcomp/search/allocation.hpp"
 #include "mcomp/stats/distributions.hpp"
 #include "mcomp/stats/interval.hpp"
 #include "mcomp/stats/paired.hpp"
