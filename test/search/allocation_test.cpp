@@ -235,7 +235,7 @@ TEST_CASE("Allocation equals brute force on 1,000 problems of 10 layers with 4 c
 
 TEST_CASE("Allocation equals a table over all totals where costs are small whole numbers") {
   for (std::uint64_t seed = 0; seed < 12; ++seed)
-    for (const std::size_t budgets : {1, 2}) {
+    for (const std::size_t budgets : {std::size_t{1}, std::size_t{2}}) {
       CAPTURE(seed, budgets);
       AllocationProblem problem = random_problem({.family = seed % 2 == 0 ? Family::integer : Family::bits,
                                                   .items = budgets == 1 ? 60u : 25u,
@@ -264,7 +264,7 @@ TEST_CASE("Allocation equals a table over all totals where costs are small whole
 TEST_CASE("1,000 layers with 8 choices: one budget is proven optimal, two have a certified gap of 1e-6") {
   for (const Family family : {Family::uniform, Family::integer, Family::bits, Family::transformer, Family::weak,
                               Family::lattice, Family::concave})
-    for (const std::size_t budgets : {1, 2}) {
+    for (const std::size_t budgets : {std::size_t{1}, std::size_t{2}}) {
       CAPTURE(static_cast<int>(family), budgets);
       const AllocationProblem problem = random_problem(
           {.family = family, .items = 1000, .choices = 8, .budgets = budgets, .tightness = .3, .seed = 5});
