@@ -5,10 +5,16 @@ from conan import ConanFile
 from conan.errors import ConanInvalidConfiguration
 from conan.tools.build import check_min_cppstd
 from conan.tools.cmake import CMake, CMakeDeps, CMakeToolchain, cmake_layout
-from conan.tools.files import copy, load, rmdir
+from conan.tools.files import copy, load, rmdir, save
 from conan.tools.scm import Version
 
 required_conan_version = ">=2.0.9"
+
+_system_dependencies = "lib/cmake/mcomp-system-dependencies.cmake"
+_find_system_dependencies = """find_package(fmt REQUIRED)
+find_package(Eigen3 REQUIRED NO_MODULE)
+target_link_libraries(mcomp::core INTERFACE fmt::fmt Eigen3::Eigen)
+"""
 
 
 class McompConan(ConanFile):
@@ -26,6 +32,7 @@ class McompConan(ConanFile):
     options = {"shared": [True, False], "fPIC": [True, False], "with_onednn": [True, False]}
     default_options = {"shared": False, "fPIC": True, "with_onednn": False}
     implements = ["auto_shared_fpic"]
+    no_copy_source = True
     exports_sources = "CMakeLists.txt", "LICENSE", "cmake/*", "include/*", "src/*", "!cmake/packaging/*"
     test_package_folder = "cmake/packaging/conan/test_package"
 
@@ -69,6 +76,7 @@ class McompConan(ConanFile):
         # What CMakeDeps and PkgConfigDeps generate from package_info takes their place.
         for folder in (("lib", "cmake"), ("lib", "pkgconfig"), ("share",)):
             rmdir(self, os.path.join(self.package_folder, *folder))
+        save(self, os.path.join(self.package_folder, _system_dependencies), _find_system_dependencies)
 
     def package_info(self):
         self.cpp_info.set_property("cmake_file_name", "mcomp")
@@ -79,7 +87,13 @@ class McompConan(ConanFile):
         core.set_property("cmake_target_name", "mcomp::core")
         core.set_property("pkg_config_name", "mcomp-core")
         core.libs = ["mcomp_core"]
-        core.requires = ["fmt::fmt", "eigen::eigen"]
+        packages = {dependency.ref.name for dependency in self.dependencies.values()}
+        if packages >= {"fmt", "eigen"}:
+            core.requires = ["fmt::fmt", "eigen::eigen"]
+        else:  # taken from the system by [platform_requires] of the profile: there is no package to link to
+            self.cpp_info.set_property("cmake_build_modules", [_system_dependencies])
+            if self.settings.os in ("Linux", "FreeBSD"):
+                core.system_libs.append("fmt")
 
         kernels = self.cpp_info.components["kernels"]
         kernels.set_property("cmake_target_name", "mcomp::kernels")
@@ -90,6 +104,6 @@ class McompConan(ConanFile):
         if not self.options.shared:
             core.defines = ["MCOMP_STATIC_DEFINE"]
             if self.settings.os in ("Linux", "FreeBSD"):
-                core.system_libs = ["m", "pthread"]
+                core.system_libs.extend(["m", "pthread"])
             if self.options.with_onednn:
                 kernels.system_libs = ["dnnl", "gomp"]

@@ -62,6 +62,7 @@
 #include "mcomp/quant/rotation.hpp"
 #include "mcomp/quant/scaled_float.hpp"
 #include "mcomp/quant/scheme.hpp"
+#include "mcomp/search/allocation.hpp"
 #include "mcomp/stats/distributions.hpp"
 #include "mcomp/stats/gram.hpp"
 #include "mcomp/stats/interval.hpp"
