@@ -16,12 +16,13 @@ using namespace mcomp::search;
 using mcomp_test::Family;
 
 void allocation(benchmark::State& state) {
-  const AllocationProblem problem = mcomp_test::random_problem({.family = static_cast<Family>(state.range(0)),
-                                                                .items = 1000,
-                                                                .choices = 8,
-                                                                .budgets = static_cast<std::size_t>(state.range(1)),
-                                                                .tightness = .3,
-                                                                .seed = 1});
+  const AllocationProblem problem =
+      mcomp_test::random_problem({.family = static_cast<Family>(state.range(0)),
+                                  .items = 1000,
+                                  .choices = 8,
+                                  .budgets = static_cast<std::size_t>(state.range(1)),
+                                  .tightness = state.range(0) == static_cast<std::int64_t>(Family::heavy) ? .003 : .3,
+                                  .seed = 1});
   const double gap = state.range(2) == 0 ? 0 : std::pow(10.0, static_cast<double>(state.range(2)));
   Allocation result;
   for ([[maybe_unused]] auto iteration : state) {

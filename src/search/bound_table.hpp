@@ -24,7 +24,8 @@ template <std::size_t K> struct CoreOption {
 template <std::size_t K> struct CoreClass {
   std::size_t index = 0; ///< in the knapsack
   double rounding = 0;   ///< min(0, least loss + prices . cost): the base is the best option but for rounding
-  std::vector<CoreOption<K>> options{};
+  double size = 0;       ///< the largest change of its price
+  std::vector<CoreOption<K>> options{}; ///< the most doubtful first
 };
 
 /// Bounds after a level. For any prices mu >= 0 a state cannot end below
@@ -122,7 +123,8 @@ template <std::size_t K> class BoundTable {
         ++options;
         for (std::size_t k = 0; k < K; ++k) mean[k] += std::abs(option.cost[k]);
       }
-    const double withstands = core.empty() ? 0 : core[std::min(to, core.size()) - 1].options[0].reduced;
+    double withstands = core.empty() ? 0 : core.back().options[0].reduced;
+    for (std::size_t c = to; c < core.size(); ++c) withstands = std::min(withstands, core[c].options[0].reduced);
     std::size_t j = 0;
     for (const double scale : {1.0, 2.0, 4.0})
       for (std::size_t d = 0; d < Level::directions; ++d, ++j)

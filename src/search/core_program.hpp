@@ -175,7 +175,16 @@ template <std::size_t K> class CoreProgram {
       if (kept.options.empty()) break;
       core.push_back(std::move(kept));
     }
+    largest_first(core);
     return core;
+  }
+
+  /// What decides most comes first; what is left then is so small that the relaxation is nearly exact for it.
+  void largest_first(std::vector<CoreClass<K>>& core) const {
+    for (CoreClass<K>& c : core)
+      for (const CoreOption<K>& option : c.options)
+        for (std::size_t k = 0; k < K; ++k) c.size = std::max(c.size, prices_[k] * std::abs(option.cost[k]));
+    std::stable_sort(core.begin(), core.end(), [](const auto& a, const auto& b) { return a.size > b.size; });
   }
 
   /// Adds the states that take another option of the class; those that keep its base stay as they are.

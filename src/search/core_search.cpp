@@ -39,10 +39,11 @@ template <std::size_t K> class Deepening {
   }
 
  private:
-  /// By how much an allocation must be better than the best one to matter.
+  /// By how much an allocation must be better than the best one to matter. A bit less than the caller's gap, so that
+  /// the certified one is within it after rounding.
   [[nodiscard]] double tolerance() const {
-    return std::max(
-        {core_.improvement(), limits_.absolute_gap, limits_.relative_gap * std::abs(core_.base_loss() + core_.best())});
+    const double relative = limits_.relative_gap * std::abs(core_.base_loss() + core_.best());
+    return std::max(core_.improvement(), std::max(limits_.absolute_gap, relative) - core_.resolution());
   }
   [[nodiscard]] bool done() const { return core_.has_best() && core_.best() - tolerance() <= lower_; }
 

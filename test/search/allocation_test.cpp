@@ -263,11 +263,15 @@ TEST_CASE("Allocation equals a table over all totals where costs are small whole
 
 TEST_CASE("1,000 layers with 8 choices: one budget is proven optimal, two have a certified gap of 1e-6") {
   for (const Family family : {Family::uniform, Family::integer, Family::bits, Family::transformer, Family::weak,
-                              Family::lattice, Family::concave})
+                              Family::lattice, Family::concave, Family::heavy})
     for (const std::size_t budgets : {std::size_t{1}, std::size_t{2}}) {
       CAPTURE(static_cast<int>(family), budgets);
-      const AllocationProblem problem = random_problem(
-          {.family = family, .items = 1000, .choices = 8, .budgets = budgets, .tightness = .3, .seed = 5});
+      const AllocationProblem problem = random_problem({.family = family,
+                                                        .items = 1000,
+                                                        .choices = 8,
+                                                        .budgets = budgets,
+                                                        .tightness = family == Family::heavy ? .003 : .3,
+                                                        .seed = 5});
       const auto allocation = allocate(problem, {.relative_gap = budgets == 1 ? 0 : 1e-6});
       REQUIRE(allocation);
       check_allocation(problem, *allocation);

@@ -20,8 +20,9 @@ enum class Family {
   weak,        ///< loss falls with the first cost, with noise, whole numbers
   lattice,     ///< loss ~ 4^-bits, costs are small multiples of bits
   concave,     ///< real-valued, every further bit saves more: most choices are off the convex hull
+  heavy,       ///< loss and costs independent and log-normal: a few large items decide
 };
-inline constexpr std::uint64_t family_count = 7;
+inline constexpr std::uint64_t family_count = 8;
 
 struct RandomProblem {
   Family family = Family::uniform;
@@ -69,6 +70,9 @@ inline mcomp::search::Item random_item(const RandomProblem& p, std::size_t i, mc
       case Family::lattice:
         cost = bits * static_cast<double>(1 + (i + k) % 3);
         break;
+      case Family::heavy:
+        cost = std::exp(3 * random.normal());
+        break;
       case Family::concave:
         cost = total[k] += random.uniform();
         break;
@@ -78,6 +82,7 @@ inline mcomp::search::Item random_item(const RandomProblem& p, std::size_t i, mc
     if (p.family == Family::integer) choice.loss = whole(1000);
     if (p.family == Family::weak) choice.loss = 1000 - level + whole(200);
     if (p.family == Family::concave) choice.loss = 40 - saved;
+    if (p.family == Family::heavy) choice.loss = std::exp(3 * random.normal());
     item.choices.push_back(std::move(choice));
   }
   return item;
