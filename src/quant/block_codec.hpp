@@ -18,9 +18,12 @@ namespace mcomp::inline v0::quant {
 /// What a block can represent once its scales are chosen.
 struct BlockGrid {
   static constexpr std::size_t max_sub_blocks = 16;
-  std::array<float, max_sub_blocks> scale{};  ///< of each sub-block, product of all levels of scales; may be negative
-  std::array<float, max_sub_blocks> offset{}; ///< -minimum of K formats, -zero_point * scale of affine ones; else 0
-  /// What `pack` needs beyond `scale` and `offset` (super-block scales and the small scale codes): the codec's own.
+  std::array<float, max_sub_blocks> scale{}; ///< of each sub-block, product of all levels of scales; may be negative
+  /// -minimum of K formats, -zero_point * scale of affine ones; else -0, which changes no value it is added to, not
+  /// even the sign of a zero.
+  std::array<float, max_sub_blocks> offset{};
+  /// What `pack` writes in place of `scale` and `offset` (super-block scales and the small scale codes), set by `fit`
+  /// and `round_scales`: the codec's own.
   std::array<std::uint16_t, 2> super{};
   std::array<std::uint8_t, 2 * max_sub_blocks> small{};
 };

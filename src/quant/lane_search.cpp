@@ -146,7 +146,8 @@ MCOMP_INLINE void fit_offsets_body(BlockFormat format, std::span<const float> w,
         best_models<L>(block, minimum, weight, top, fewest, most, effort.models,
                        std::span(minima_tried).first(static_cast<std::size_t>((effort.candidates + 1) / 2)));
     for (std::size_t m = 0; m < minima; ++m) {
-      super.around(d, block.storable(static_cast<double>(minima_tried[m])), scales, offsets, tilts, trial);
+      super.around(d, block.storable(static_cast<double>(minima_tried[m])), scales, offsets, tilts, effort.reach,
+                   trial);
       if (trial.total < chosen.total) chosen = trial;
     }
   }
@@ -277,6 +278,7 @@ SearchEffort effort_of(BlockFormat format, BlockSearch search) noexcept {
                                    .alternations = 6,
                                    .models = 256,
                                    .candidates = 6,
+                                   .reach = 7,
                                    .refinements = 6,
                                    .rounds = 3}
                     : SearchEffort{.starts = 4,

@@ -24,7 +24,7 @@ struct SearchEffort {
   int exchanges = 0;    ///< rounds over all single codes, after these
   int models = 0;       ///< super-block scales compared by the model, a multiple of 16
   int candidates = 0;   ///< of those, evaluated exactly
-  int reach = 1;        ///< signed scale codes on either side of the wished one; 1: only the next one
+  int reach = 1;        ///< scale codes beside the nearest to the wished scale (signed ones: on either side)
   int refinements = 0;
   int rounds = 0; ///< of codes one up and one down, in each refinement
 };

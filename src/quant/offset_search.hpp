@@ -259,21 +259,24 @@ template <class L> class SuperSearch {
     keep(code, moved, error, choice);
   }
 
-  /// The scale codes on either side of the wished scale, with minima that follow the scale along `tilt`.
-  MCOMP_INLINE void around(float d, float dmin, const L& scale, const L& offset, const L& tilt,
+  /// The `reach` + 1 scale codes next to the wished scale, with minima that follow the scale along `tilt`.
+  MCOMP_INLINE void around(float d, float dmin, const L& scale, const L& offset, const L& tilt, int reach,
                            OffsetChoice& choice) const {
     choice.d = d;
     choice.dmin = dmin;
     L::all(HUGE_VALF).store(choice.error.data());
     const L step = L::all(d), per = inverse(L::all(dmin)), wished = scale * inverse(step);
     const L nearest = clamped(rounded(wished), zero_, top_);
-    const L one = L::all(1.0f);
-    const L other = clamped(nearest + where_less(nearest, wished, one, zero_ - one), zero_, top_);
-    const int variants = block_.doubled() ? 1 : 2;
-    for (int v = 0; v < variants; ++v) {
-      const L code = block_.doubled() ? halves(nearest, other) : v == 0 ? nearest : other;
-      const L at = offset - tilt * (step * code - scale);
-      try_codes(d, dmin, code, clamped(rounded((zero_ - at) * per), zero_, top_), choice);
+    const L towards = where_less(nearest, wished, L::all(1.0f), L::all(-1.0f));
+    // Alternately beyond the wished scale and on this side of it: 0, 1, -1, 2 ...
+    for (int k = 0; k <= reach; k += block_.doubled() ? 2 : 1) {
+      const auto distance = [](int step_of) {
+        return static_cast<float>(step_of % 2 == 1 ? (step_of + 1) / 2 : -step_of / 2);
+      };
+      const L code = nearest + towards * (block_.doubled() ? halves(L::all(distance(k)), L::all(distance(k + 1)))
+                                                           : L::all(distance(k)));
+      const L stored = clamped(code, zero_, top_), at = offset - tilt * (step * stored - scale);
+      try_codes(d, dmin, stored, clamped(rounded((zero_ - at) * per), zero_, top_), choice);
     }
     finish(choice);
   }

@@ -21,18 +21,18 @@ constexpr std::size_t most_weights = 32, most_steps = most_weights * 128;
 /// evenly in t, so buckets in t leave them nearly sorted; the rest is insertion.
 struct Workspace {
   std::size_t count, buckets;
-  float per_t; ///< buckets
+  double per_t; ///< buckets
   std::array<Step, most_steps> steps, sorted;
   std::array<std::uint32_t, most_steps + 1> first; ///< of each bucket
 
   void start(std::size_t wanted, float t_max) {
     count = 0;
     buckets = std::min(wanted, most_steps);
-    per_t = static_cast<float>(buckets) / t_max;
+    per_t = static_cast<double>(buckets) / static_cast<double>(t_max);
     std::fill_n(first.begin(), buckets + 1, 0u);
   }
   void add(float t, std::size_t weight, std::size_t level) {
-    const std::size_t bucket = std::min(static_cast<std::size_t>(t * per_t), buckets - 1);
+    const std::size_t bucket = std::min(static_cast<std::size_t>(static_cast<double>(t) * per_t), buckets - 1);
     steps[count++] = {t, static_cast<std::uint16_t>(bucket), static_cast<std::uint8_t>(weight),
                       static_cast<std::uint8_t>(level)};
     ++first[bucket + 1];

@@ -98,9 +98,8 @@ enum class BlockSearch : std::uint8_t {
   /// finite input (also where that overflows fp16); importance does not enter. Formats without one are searched as by
   /// `fast`.
   nearest,
-  /// Formats with one scale a block (Q4_0, Q5_0, Q8_0, IQ4_NL, MXFP4) reach the optimum over all storable scales;
-  /// others
-  /// take an alternating search from few starts.
+  /// Formats with one scale a block (Q4_0, Q5_0, Q8_0, IQ4_NL, MXFP4) reach the optimum over all storable scales; the
+  /// others take an alternating search from few starts.
   fast,
   /// As `fast`, with several times as many starts.
   thorough,
@@ -119,10 +118,11 @@ struct BlockOptions {
 /// the bytes do not depend on the number of threads, nor on the instruction set.
 /// Defined results: zeros give zeros; weights too small for the smallest fp16 scale become zero; a search keeps scales
 /// at or below 65504.
-/// Cost a weight, one thread: nearest about a nanosecond, `fast` tens, `thorough` hundreds.
-/// Errors, before any work: invalid_dtype, invalid_shape (no columns, or a row that blocks do not divide),
-/// invalid_value (NaN, infinity, a negative importance), invalid_argument (importance beside `nearest` in a format with
-/// a published rounding); cancelled.
+/// Cost a weight with AVX-512, one thread: a published rounding 0.2 (Q4_0) to 4 ns; the exact search of formats with
+/// one scale 150 to 700 ns; else `fast` 13 (K formats) to 60 ns, `thorough` 70 to 350 ns. Errors, before any work:
+/// invalid_dtype, invalid_shape (no columns, or a row that blocks do not divide), invalid_value (NaN, infinity, a
+/// negative importance), invalid_argument (importance beside `nearest` in a format with a published rounding);
+/// cancelled.
 [[nodiscard]] MCOMP_API Result<BlockTensor> quantize_blocks(const TensorView& weight, BlockFormat format,
                                                             const BlockOptions& options = {},
                                                             const Context& context = {});
