@@ -23,6 +23,10 @@ namespace mcomp::inline v0::quant {
 struct RefineOptions {
   int rounds = 0;  ///< of codes and scales at most; 0: no refinement. 16 is plenty
   int sweeps = 64; ///< over all codes of a row in one round, at most
+  /// Whether to try steps of two codes where single ones no longer help. Worth a tenth of the error; its cost for every
+  /// row and sweep is up to in^2, less where inputs are weakly correlated: leave it to layers of some thousand inputs
+  /// at most.
+  bool pairs = true;
 };
 
 struct GptqOptions {
