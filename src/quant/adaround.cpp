@@ -134,7 +134,7 @@ Result<AdaRoundResult> adaround(const TensorView& weight, const stats::Gram& gra
                                 const Context& context) {
   MCOMP_CHECK(check_options(options));
   MCOMP_TRY(w, detail::weight_matrix(weight));
-  MCOMP_TRY(h, detail::hessian(gram, w.columns));
+  MCOMP_TRY(h, detail::hessian(gram, w.columns, context));
   const auto* moments = static_cast<const float*>(h.data());
   double unit = 0;
   for (std::int64_t i = 0; i < w.columns; ++i) unit += static_cast<double>(moments[i * w.columns + i]);

@@ -143,7 +143,7 @@ Result<AwqResult> awq(const std::vector<TensorView>& weights, const stats::Gram&
     w.values.insert(w.values.end(), matrix.data, matrix.data + matrix.rows * matrix.columns);
     w.rows += matrix.rows;
   }
-  MCOMP_TRY(h, detail::hessian(gram, w.columns));
+  MCOMP_TRY(h, detail::hessian(gram, w.columns, context));
   const auto* moments = static_cast<const float*>(h.data());
   const std::int64_t block = detail::block_columns(options.scheme, w.columns);
   const detail::SchemeValues full(options.scheme, block, {.lowest = 1, .steps = 1, .refit = false});

@@ -17,7 +17,7 @@ Result<BiasCorrection> correct_bias(const TensorView& weight, const TensorView& 
                  "pass two forms of one weight");
   if (gram.count() == 0)
     return Error(ErrorCode::insufficient_data, "Gram matrix", "it has seen no sample", "collect inputs of the layer");
-  MCOMP_TRY(h, detail::hessian(gram, w.columns));
+  MCOMP_TRY(h, detail::hessian(gram, w.columns, context));
   MCOMP_TRY(corrected, Tensor::zeros(DType::f32, {w.rows}));
   auto out = corrected.mutable_values<float>();
   if (bias.elements() != 0) {

@@ -1,5 +1,6 @@
 #include "quant/coordinate_descent.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -125,9 +126,9 @@ struct RowReport {
 /// One row: its values q, and g = e H that every step keeps up to date.
 class Row {
  public:
-  Row(const float* h, const BlockValues& values, const NearestLevel& nearest, const DescentOptions& options,
-      BlockCodes& codes, std::int64_t row, std::span<float> gradient)
-      : h_(h), values_(values), nearest_(nearest), options_(options), codes_(codes), row_(row),
+  Row(const float* h, std::span<const float> largest, const BlockValues& values, const NearestLevel& nearest,
+      const DescentOptions& options, BlockCodes& codes, std::int64_t row, std::span<float> gradient)
+      : h_(h), largest_(largest), values_(values), nearest_(nearest), options_(options), codes_(codes), row_(row),
         code_(codes.row_codes(row)), gradient_(gradient), columns_(codes.columns),
         sub_block_(std::min<std::int64_t>(static_cast<std::int64_t>(values.sub_block_size()), codes.block_size)) {}
 
@@ -198,6 +199,7 @@ class Row {
       diagonal_[index(j)] = h(j)[j];
       read_step(j);
     }
+    widest_ = std::max(*std::max_element(up_.begin(), up_.end()), *std::max_element(down_.begin(), down_.end()));
   }
   /// How far code j may rise and fall by one level; 0 at the ends.
   void read_step(std::int64_t j) {
@@ -215,6 +217,9 @@ class Row {
     const float diagonal = diagonal_[index(j)];
     if (delta == 0 || !(diagonal > 0)) return;
     const float cost = delta * (delta * diagonal - 2 * gradient_[index(j)]);
+    // Where no single step helps, an answer of d gains at most 2 d |delta h_ij|: most pairs of weakly correlated inputs
+    // need no look.
+    if (cost >= 2 * std::abs(delta) * widest_ * largest_[index(j)]) return;
     const float up = up_[index(j)], down = down_[index(j)];
     up_[index(j)] = down_[index(j)] = 0; // j answers itself by no step
     float least = 0;
@@ -346,6 +351,7 @@ class Row {
   }
 
   const float* h_;
+  std::span<const float> largest_; ///< |h_ij| beside the diagonal, by column
   const BlockValues& values_;
   const NearestLevel& nearest_;
   const DescentOptions& options_;
@@ -356,7 +362,21 @@ class Row {
   std::int64_t columns_, sub_block_;
   std::vector<float> level_;
   std::vector<float> up_, down_, diagonal_; ///< of each column
+  float widest_ = 0;                        ///< the largest step of any column
 };
+
+/// The largest magnitude of each row of H beside the diagonal.
+std::vector<float> largest_beside_diagonal(const float* h, std::int64_t n, Executor& executor) {
+  std::vector<float> largest(static_cast<std::size_t>(n));
+  executor.run(largest.size(), [&](std::size_t task) {
+    const auto i = static_cast<std::int64_t>(task);
+    const float* row = h + i * n;
+    float most = 0;
+    for (std::int64_t j = 0; j < n; ++j) most = j != i && std::abs(row[j]) > most ? std::abs(row[j]) : most;
+    largest[task] = most;
+  });
+  return largest;
+}
 
 /// e of a row, to [column][stride].
 void write_error(const float* weight, const BlockCodes& codes, const NearestLevel& nearest, std::int64_t sub_block,
@@ -379,6 +399,7 @@ Result<DescentReport> descend(const float* weight, const float* h, const BlockVa
   const std::int64_t sub_block =
       std::min<std::int64_t>(static_cast<std::int64_t>(values.sub_block_size()), codes.block_size);
   std::vector<DescentReport> parts(static_cast<std::size_t>(tiles));
+  const std::vector<float> largest = largest_beside_diagonal(h, n, context.executor_or_serial());
   const auto work = [&](std::int64_t tile) {
     DescentReport& part = parts[static_cast<std::size_t>(tile)];
     const std::int64_t first = tile * tile_rows, rows = std::min(tile_rows, codes.rows - first);
@@ -399,9 +420,9 @@ Result<DescentReport> descend(const float* weight, const float* h, const BlockVa
     mcomp::detail::add_product({rows, n, n, error.data(), rows, h, n, gradient.data(), n, 1});
     part.before = objective();
     for (std::int64_t r = 0; r < rows; ++r) {
-      const RowReport row =
-          Row(h, values, nearest, options, codes, first + r, {gradient.data() + r * n, static_cast<std::size_t>(n)})
-              .run();
+      const RowReport row = Row(h, largest, values, nearest, options, codes, first + r,
+                                {gradient.data() + r * n, static_cast<std::size_t>(n)})
+                                .run();
       part.code_changes += row.code_changes;
       part.scale_changes += row.scale_changes;
       part.rounds = std::max(part.rounds, row.rounds);

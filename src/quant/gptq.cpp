@@ -52,13 +52,16 @@ Status finish(const detail::WeightMatrix& w, const stats::Gram& gram, const Bloc
               const RefineOptions& refine, bool refit_scales, bool relative, detail::BlockCodes& codes,
               GptqReport& report, const Context& context) {
   if (refine.rounds == 0 && !relative) return {};
-  MCOMP_TRY(h, detail::hessian(gram, w.columns));
+  MCOMP_TRY(h, detail::hessian(gram, w.columns, context));
   const double unit = normalize(h);
   const auto* moments = static_cast<const float*>(h.data());
   if (refine.rounds > 0) {
-    MCOMP_TRY(descent, detail::descend(w.data, moments, values,
-                                       {.rounds = refine.rounds, .sweeps = refine.sweeps, .refit_scales = refit_scales},
-                                       codes, context));
+    MCOMP_TRY(
+        descent,
+        detail::descend(
+            w.data, moments, values,
+            {.rounds = refine.rounds, .sweeps = refine.sweeps, .pairs = refine.pairs, .refit_scales = refit_scales},
+            codes, context));
     report.error = std::max(descent.after, 0.0) * unit;
     report.gptq_error = std::max(descent.before, 0.0) * unit;
     report.code_changes = descent.code_changes;
@@ -149,7 +152,7 @@ Result<GptqResult> gptq(const TensorView& weight, const stats::Gram& gram, const
   MCOMP_CHECK(check_refine(options.refine));
   MCOMP_CHECK(check_feedback(options.damping, options.block));
   MCOMP_TRY(w, detail::weight_matrix(weight));
-  MCOMP_TRY(h, detail::hessian(gram, w.columns));
+  MCOMP_TRY(h, detail::hessian(gram, w.columns, context));
   MCOMP_TRY(importance, importance_of(gram, options.weighted_clip));
   const bool shared = detail::shares_rows(options.scheme), fixed = options.static_groups || shared;
   const detail::SchemeValues values(options.scheme, detail::block_columns(options.scheme, w.columns), options.clip);
@@ -172,7 +175,7 @@ Result<BlockGptqResult> gptq(const TensorView& weight, const stats::Gram& gram, 
     return Error(ErrorCode::invalid_shape, "weight",
                  fmt::format("shape {} does not consist of blocks of {}", weight.shape(), values.block_size()),
                  "pass [rows, columns] with whole blocks, or choose a format with smaller ones");
-  MCOMP_TRY(h, detail::hessian(gram, w.columns));
+  MCOMP_TRY(h, detail::hessian(gram, w.columns, context));
   MCOMP_TRY(importance, importance_of(gram, options.weighted_search));
   detail::BlockCodes codes(w.rows, w.columns, values);
   if (options.static_groups) fit_blocks(w, importance, values, codes, context.executor_or_serial());

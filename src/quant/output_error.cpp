@@ -33,12 +33,12 @@ double detail::quadratic_form(const float* m, std::int64_t rows, std::int64_t co
   return std::accumulate(parts.begin(), parts.end(), 0.0);
 }
 
-Result<Tensor> detail::hessian(const stats::Gram& gram, std::int64_t columns) {
+Result<Tensor> detail::hessian(const stats::Gram& gram, std::int64_t columns, const Context& context) {
   if (gram.features() != columns)
     return Error(ErrorCode::invalid_shape, "Gram matrix",
                  fmt::format("{} features for a weight of {} columns", gram.features(), columns),
                  "collect the inputs of this layer");
-  Tensor h = gram.second_moment_f32();
+  Tensor h = gram.second_moment_f32(context);
   for (const float x : h.mutable_values<float>())
     if (!std::isfinite(x))
       return Error(ErrorCode::invalid_value, "Gram matrix", "second moments exceed f32",
@@ -54,7 +54,7 @@ Result<double> output_error(const TensorView& weight, const TensorView& quantize
     return Error(ErrorCode::invalid_shape, "quantized weight",
                  fmt::format("shape {}, that of the weight is {}", quantized.shape(), weight.shape()),
                  "pass two forms of one weight");
-  MCOMP_TRY(h, detail::hessian(gram, w.columns));
+  MCOMP_TRY(h, detail::hessian(gram, w.columns, context));
   const auto* moments = static_cast<const float*>(h.data());
   std::vector<float> error(static_cast<std::size_t>(w.rows * w.columns));
   for (std::size_t i = 0; i < error.size(); ++i) error[i] = w.data[i] - q.data[i];

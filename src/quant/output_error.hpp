@@ -12,6 +12,6 @@ namespace mcomp::inline v0::quant::detail {
                                     Executor& executor);
 
 /// The Hessian as f32. Errors: invalid_shape where it does not fit `columns`, invalid_value where it is not finite.
-[[nodiscard]] Result<Tensor> hessian(const stats::Gram& gram, std::int64_t columns);
+[[nodiscard]] Result<Tensor> hessian(const stats::Gram& gram, std::int64_t columns, const Context& context);
 
 } // namespace mcomp::inline v0::quant::detail

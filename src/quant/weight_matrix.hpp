@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+
 #include "core/try.hpp"
 #include "mcomp/quant/scheme.hpp"
 
@@ -23,7 +26,6 @@ struct WeightMatrix {
   if (weight.rank() == 0 || weight.elements() == 0)
     return Error(ErrorCode::invalid_shape, "weight", fmt::format("shape {} has no channels to scale", weight.shape()),
                  "pass a tensor [out, ...] with elements");
-  MCOMP_CHECK(require_finite(weight, "weight"));
   WeightMatrix matrix;
   matrix.data = static_cast<const float*>(weight.data());
   if (weight.dtype() != DType::f32 || !weight.contiguous()) {
@@ -31,6 +33,9 @@ struct WeightMatrix {
     matrix.copy = std::move(copy);
     matrix.data = static_cast<const float*>(matrix.copy.data());
   }
+  const bool finite =
+      std::all_of(matrix.data, matrix.data + weight.elements(), [](float x) { return std::isfinite(x); });
+  if (!finite) return require_finite(weight, "weight").error();
   matrix.rows = weight.size(0);
   matrix.columns = weight.elements() / matrix.rows;
   return matrix;

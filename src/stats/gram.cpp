@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::int64_t block_samples = 1024;
 constexpr std::int64_t strip = 256; // rows and columns of the part of the matrix that one task works on
+constexpr std::int64_t square = 64; // the same where work is copying
 
 std::size_t index(std::int64_t i) {
   return static_cast<std::size_t>(i);
@@ -91,10 +92,10 @@ Status Gram::update(const TensorView& samples, const Context& context) {
   return {};
 }
 
-Tensor Gram::unfinished_block() const {
+Tensor Gram::unfinished_block(Executor& executor) const {
   Tensor tail = Tensor::zeros(DType::f32, {features_, features_}).value();
   mcomp::detail::add_self_product(features_, buffered_, buffer_.data(), features_, tail.mutable_values<float>().data(),
-                                  features_, 1, serial_executor());
+                                  features_, 1, executor);
   return tail;
 }
 
@@ -116,7 +117,7 @@ Status Gram::merge(const Gram& other) {
 
 Tensor Gram::second_moment() const {
   const std::int64_t n = features_;
-  const Tensor tail = unfinished_block();
+  const Tensor tail = unfinished_block(serial_executor());
   const auto* t = static_cast<const float*>(tail.data());
   Tensor result = Tensor::zeros(DType::f64, {n, n}).value();
   auto out = result.mutable_values<double>();
@@ -128,18 +129,22 @@ Tensor Gram::second_moment() const {
   return result;
 }
 
-Tensor Gram::second_moment_f32() const {
+Tensor Gram::second_moment_f32(const Context& context) const {
   const std::int64_t n = features_;
-  Tensor result = unfinished_block(); // and then the whole, in place
+  Executor& executor = context.executor_or_serial();
+  Tensor result = unfinished_block(executor); // and then the whole, in place
   float* out = static_cast<float*>(result.data());
   const double scale = count_ == 0 ? 0 : 1 / static_cast<double>(count_);
-  // In squares, so that both the row read and the column written stay in the cache.
-  for (std::int64_t ib = 0; ib < n; ib += strip)
-    for (std::int64_t jb = ib; jb < n; jb += strip)
-      for (std::int64_t i = ib; i < std::min(n, ib + strip); ++i)
-        for (std::int64_t j = std::max(i, jb); j < std::min(n, jb + strip); ++j)
+  // In squares, so that both the row read and the column written stay in the cache. A pair of elements belongs to the
+  // task of the smaller index.
+  executor.run(index((n + square - 1) / square), [&](std::size_t task) {
+    const std::int64_t ib = static_cast<std::int64_t>(task) * square;
+    for (std::int64_t jb = ib; jb < n; jb += square)
+      for (std::int64_t i = ib; i < std::min(n, ib + square); ++i)
+        for (std::int64_t j = std::max(i, jb); j < std::min(n, jb + square); ++j)
           out[i * n + j] = out[j * n + i] =
               static_cast<float>((sum_[index(i * n + j)] + static_cast<double>(out[j * n + i])) * scale);
+  });
   return result;
 }
 

@@ -19,10 +19,14 @@
 namespace mcomp::inline v0::quant {
 
 /// After GPTQ: alternate, row by row, the closed-form fit of the scales (and zero points) to the layer's output with
-/// all codes fixed, and steps of single codes, until no single step lowers the output error any more.
+/// all codes fixed, and steps of one or two codes, until no step lowers the output error any more.
 struct RefineOptions {
   int rounds = 0;  ///< of codes and scales at most; 0: no refinement. 16 is plenty
   int sweeps = 64; ///< over all codes of a row in one round, at most
+  /// Whether to try steps of two codes where single ones no longer help. Worth a tenth of the error; its cost for every
+  /// row and sweep is up to in^2, less where inputs are weakly correlated: leave it to layers of some thousand inputs
+  /// at most.
+  bool pairs = true;
 };
 
 struct GptqOptions {
@@ -37,7 +41,7 @@ struct GptqOptions {
   ClipOptions clip{};        ///< ranges tried for scales
   bool weighted_clip = true; ///< whether the search for scales weighs columns by their second moment
   RefineOptions refine{};
-  bool relative_error = true; ///< whether to compute `output_error`: half as much work as the quantization itself
+  bool relative_error = true; ///< whether to compute `output_error`: more work than the quantization itself
 };
 
 struct GptqReport {
@@ -48,9 +52,9 @@ struct GptqReport {
   double damping = 0;      ///< used, as a share of the mean diagonal
   int attempts = 1;        ///< factorizations until one succeeded
   std::int64_t dead_columns = 0;  ///< inputs that were always zero: rounded to nearest
-  std::int64_t code_changes = 0;  ///< steps of single codes in the refinement
+  std::int64_t code_changes = 0;  ///< steps of codes in the refinement
   std::int64_t scale_changes = 0; ///< re-fits of scales in the refinement
-  bool converged = true;          ///< no single step helps any more; true without a refinement
+  bool converged = true;          ///< no step helps any more; true without a refinement
 };
 
 [[nodiscard]] MCOMP_API std::string to_string(const GptqReport& report);
@@ -61,7 +65,7 @@ struct GptqResult {
 };
 
 /// @param weight [out, ...] with gram.features() columns in the matrix [out, the rest]
-/// Complexity: in^3 / 3 + out * in^2 / 2 multiply-adds, nearly all in matrix products; half of the second more for
+/// Complexity: in^3 / 6 + out * in^2 / 2 multiply-adds, nearly all in matrix products; out * in^2 more for
 /// `output_error`; refinement: out * in^2 and in for every accepted step. Memory beside the Gram matrix: 2 in^2 floats,
 /// the codes, and 512 bytes * in for every thread. The result does not depend on the number of threads.
 /// A singular Hessian, even an empty one, is no error: damping raises itself until the factorization succeeds.

@@ -38,7 +38,7 @@ class MCOMP_API Gram {
   /// Sum of x x^T / count as f64 [features, features], symmetric; zeros before the first sample.
   [[nodiscard]] Tensor second_moment() const;
   /// The same rounded to f32: what quantizers work on.
-  [[nodiscard]] Tensor second_moment_f32() const;
+  [[nodiscard]] Tensor second_moment_f32(const Context& context = {}) const;
   /// Diagonal of `second_moment`: mean of x_i^2, f64.
   [[nodiscard]] std::vector<double> diagonal() const;
   /// Mean of x_i, f64.
@@ -47,7 +47,7 @@ class MCOMP_API Gram {
  private:
   void add_block(const float* samples, std::int64_t count, Executor& executor);
   /// Sum of x x^T over the buffer, f32 [features, features], lower triangle.
-  [[nodiscard]] Tensor unfinished_block() const;
+  [[nodiscard]] Tensor unfinished_block(Executor& executor) const;
 
   std::int64_t features_ = 0;
   std::int64_t count_ = 0;    ///< with those in the buffer
