@@ -87,7 +87,7 @@ class McompConan(ConanFile):
         core.set_property("cmake_target_name", "mcomp::core")
         core.set_property("pkg_config_name", "mcomp-core")
         core.libs = ["mcomp_core"]
-        packages = {dependency.ref.name for dependency in self.dependencies.values()}
+        packages = {dependency.ref.name for dependency in self.dependencies.direct_host.values()}
         if packages >= {"fmt", "eigen"}:
             core.requires = ["fmt::fmt", "eigen::eigen"]
         else:  # taken from the system by [platform_requires] of the profile: there is no package to link to
