@@ -8,7 +8,7 @@
 #include "quant/lanes.hpp"
 #include "quant/scale_sweep.hpp"
 
-namespace mcomp::inline v0::quant::detail {
+namespace mcomp::inline v0::quant::detail::inline MCOMP_LANES_TARGET {
 
 /// One block, weight i of sub-block s at [i][s]. Eight sub-blocks stand in the lanes twice (`doubled`), so that two
 /// candidates are tried at a time; a lone sub-block stands in all lanes. Weights are scaled by a power of two to a
@@ -74,4 +74,4 @@ inline std::size_t least(std::span<float> costs, std::span<const float> values, 
   return found;
 }
 
-} // namespace mcomp::inline v0::quant::detail
+} // namespace mcomp::inline v0::quant::detail::inline MCOMP_LANES_TARGET

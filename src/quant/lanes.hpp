@@ -5,11 +5,15 @@
 
 #include "core/simd_dispatch.hpp"
 
+#ifndef MCOMP_LANES_TARGET
+#error "a source defines MCOMP_LANES_TARGET, the name of its instruction set, and sets the target of what follows"
+#endif
+
 // Sixteen floats that are computed with side by side, in registers of `Width` floats. Every lane does the same
 // operations in the same order whatever the width, so that all widths give the same bits; width 1 is the portable
 // reference. Compilers lower the vector types of GCC to the instruction set of the function they are inlined into.
 
-namespace mcomp::inline v0::quant::detail {
+namespace mcomp::inline v0::quant::detail::inline MCOMP_LANES_TARGET {
 
 inline constexpr std::size_t lane_count = 16;
 
@@ -89,4 +93,4 @@ template <int W> MCOMP_INLINE Lanes<W> inverse(const Lanes<W>& x) {
   return r;
 }
 
-} // namespace mcomp::inline v0::quant::detail
+} // namespace mcomp::inline v0::quant::detail::inline MCOMP_LANES_TARGET

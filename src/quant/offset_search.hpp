@@ -5,7 +5,7 @@
 
 // Sub-blocks with a scale and an offset: Q2_K, Q4_K, Q5_K (offsets -dmin * code, so not above zero) and Q4_1, Q5_1.
 
-namespace mcomp::inline v0::quant::detail {
+namespace mcomp::inline v0::quant::detail::inline MCOMP_LANES_TARGET {
 
 template <class L, bool Free> class OffsetSearch {
  public:
@@ -17,8 +17,7 @@ template <class L, bool Free> class OffsetSearch {
     L scale, offset, error;
   };
 
-  MCOMP_INLINE OffsetSearch(const LaneBlock& block, float top_level)
-      : block_(block), top_(L::all(top_level)), zero_(L::all(0.0f)) {
+  OffsetSearch(const LaneBlock& block, float top_level) : block_(block), top_(L::all(top_level)), zero_(L::all(0.0f)) {
     weight_ = zero_;
     for (std::size_t i = 0; i < block.length; ++i) weight_ = weight_ + L::load(block.h[i]);
     per_weight_ = inverse(weight_);
@@ -37,7 +36,7 @@ template <class L, bool Free> class OffsetSearch {
     }
   }
 
-  MCOMP_INLINE Sums sums(const L& scale, const L& offset) const {
+  Sums sums(const L& scale, const L& offset) const {
     const L per_scale = inverse(scale);
     Sums s{zero_, zero_, zero_, zero_, zero_};
     for (std::size_t i = 0; i < block_.length; ++i) {
@@ -54,7 +53,7 @@ template <class L, bool Free> class OffsetSearch {
   }
 
   /// Error and sum h r alone.
-  MCOMP_INLINE void evaluate(const L& scale, const L& offset, L& error, L& residual) const {
+  void evaluate(const L& scale, const L& offset, L& error, L& residual) const {
     const L per_scale = inverse(scale);
     error = residual = zero_;
     for (std::size_t i = 0; i < block_.length; ++i) {
@@ -67,7 +66,7 @@ template <class L, bool Free> class OffsetSearch {
   }
 
   /// Keeps the better of `best` and the least-squares point for the codes nearest at (scale, offset).
-  MCOMP_INLINE void improve(const L& scale, const L& offset, Point& best) const {
+  void improve(const L& scale, const L& offset, Point& best) const {
     const Sums s = sums(scale, offset);
     const L determinant = s.qq * weight_ - s.q * s.q;
     const L per = inverse(larger(determinant, L::all(1e-30f)));
@@ -92,8 +91,7 @@ template <class L, bool Free> class OffsetSearch {
   /// The best unconstrained scale and offset of every lane, from starts in up to three ranges: that of all weights,
   /// that of weights of more than a third of the average importance, from zero; start k moves the ends of a range
   /// inwards by `inner[k]` steps of the codes below and `outer[k]` above. A fourth set of starts are phases.
-  MCOMP_INLINE Point starts(const LaneArray* inner, const LaneArray* outer, int count,
-                            const SearchEffort& effort) const {
+  Point starts(const LaneArray* inner, const LaneArray* outer, int count, const SearchEffort& effort) const {
     Point best{zero_, zero_, L::all(HUGE_VALF)};
     for (int range = 0; range < effort.ranges; ++range) {
       L from = low_, to = high_;
@@ -121,7 +119,7 @@ template <class L, bool Free> class OffsetSearch {
 
   /// Of one sub-block in all lanes: a fixed lower end and scales by a twentieth of a step, which visits the codes that
   /// the usual search for these formats chooses from.
-  MCOMP_INLINE void fine_starts(const L& from, const L& to, Point& best) const {
+  void fine_starts(const L& from, const L& to, Point& best) const {
     alignas(64) LaneArray steps;
     for (int k = 0; k < 3; ++k) {
       for (std::size_t j = 0; j < lane_count; ++j)
@@ -132,7 +130,7 @@ template <class L, bool Free> class OffsetSearch {
 
   /// Of one sub-block in all lanes: scales around the one that spans the range, each with 16 phases of the offset in
   /// one step. With scales that leave codes unused the error depends on scale and phase alone, and has many minima.
-  MCOMP_INLINE void phase_starts(Point& best) const {
+  void phase_starts(Point& best) const {
     alignas(64) LaneArray phases;
     for (std::size_t j = 0; j < lane_count; ++j) phases[j] = static_cast<float>(j) / 16.0f;
     const L tight = (high_ - low_) * inverse(top_), phase = L::load(phases.data());
@@ -145,7 +143,7 @@ template <class L, bool Free> class OffsetSearch {
   /// Changes single codes by one wherever that lowers the error after both scale and offset are fitted anew, which
   /// leads out of points where nearest codes and least squares agree. With weights centred on their mean the fitted
   /// error is a constant minus u^2 / v, u = sum h w q, v = sum h q^2 - (sum h q)^2 / sum h.
-  MCOMP_INLINE void exchange(Point& best, int rounds) const {
+  void exchange(Point& best, int rounds) const {
     alignas(64) float codes[32][lane_count];
     const L one = L::all(1.0f), per_scale = inverse(best.scale);
     L mean = zero_, u = zero_, q1 = zero_, q2 = zero_;
@@ -181,9 +179,9 @@ template <class L, bool Free> class OffsetSearch {
     improve(scale, Free ? offset : smaller(offset, zero_), best);
   }
 
-  MCOMP_INLINE const L& weight() const { return weight_; }
-  MCOMP_INLINE const L& per_weight() const { return per_weight_; }
-  MCOMP_INLINE const LaneBlock& block() const { return block_; }
+  const L& weight() const { return weight_; }
+  const L& per_weight() const { return per_weight_; }
+  const LaneBlock& block() const { return block_; }
 
  private:
   const LaneBlock& block_;
@@ -191,8 +189,7 @@ template <class L, bool Free> class OffsetSearch {
 };
 
 /// Of lanes j and j + 8 of a doubled block the better one, in both.
-template <std::size_t N>
-MCOMP_INLINE void join_halves(const LaneBlock& block, float* error, const std::array<float*, N>& others) {
+template <std::size_t N> void join_halves(const LaneBlock& block, float* error, const std::array<float*, N>& others) {
   if (!block.doubled()) return;
   for (std::size_t j = 0; j < 8; ++j) {
     const std::size_t from = error[j + 8] < error[j] ? j + 8 : j, to = from == j ? j + 8 : j;
@@ -203,8 +200,8 @@ MCOMP_INLINE void join_halves(const LaneBlock& block, float* error, const std::a
 
 /// Sum over lanes t of curvature (target - d code)^2 for 16 values of d, codes nearest.
 template <class L>
-MCOMP_INLINE void model_costs(std::size_t lanes, const LaneArray& target, const LaneArray& curvature, float top,
-                              const float* d, float* costs) {
+void model_costs(std::size_t lanes, const LaneArray& target, const LaneArray& curvature, float top, const float* d,
+                 float* costs) {
   const L step = L::load(d), per = inverse(step), zero = L::all(0.0f), highest = L::all(top);
   L cost = zero;
   for (std::size_t j = 0; j < lanes; ++j) {
@@ -219,8 +216,8 @@ inline constexpr int most_models = 512;
 
 /// Super-block scales between `span / most` and `span / fewest`, `count` of them, compared by the model.
 template <class L>
-MCOMP_INLINE std::size_t best_models(const LaneBlock& block, const LaneArray& target, const LaneArray& curvature,
-                                     float top, float fewest, float most, int count, std::span<float> chosen) {
+std::size_t best_models(const LaneBlock& block, const LaneArray& target, const LaneArray& curvature, float top,
+                        float fewest, float most, int count, std::span<float> chosen) {
   float span = 0;
   for (std::size_t j = 0; j < block.sub_blocks; ++j) span = std::max(span, target[j]);
   if (!(span > 0)) {
@@ -245,11 +242,11 @@ struct OffsetChoice {
 
 template <class L> class SuperSearch {
  public:
-  MCOMP_INLINE SuperSearch(const OffsetSearch<L, false>& lanes, float top_code)
+  SuperSearch(const OffsetSearch<L, false>& lanes, float top_code)
       : lanes_(lanes), block_(lanes.block()), top_(L::all(top_code)), zero_(L::all(0.0f)) {}
 
   /// Tries a minimum code and the better one that the residual suggests; keeps what is better in each lane.
-  MCOMP_INLINE void try_codes(float d, float dmin, const L& code, const L& minimum, OffsetChoice& choice) const {
+  void try_codes(float d, float dmin, const L& code, const L& minimum, OffsetChoice& choice) const {
     const L step = L::all(dmin), per = inverse(step), scale = L::all(d) * code;
     L error, residual;
     lanes_.evaluate(scale, zero_ - step * minimum, error, residual);
@@ -260,8 +257,8 @@ template <class L> class SuperSearch {
   }
 
   /// The `reach` + 1 scale codes next to the wished scale, with minima that follow the scale along `tilt`.
-  MCOMP_INLINE void around(float d, float dmin, const L& scale, const L& offset, const L& tilt, int reach,
-                           OffsetChoice& choice) const {
+  void around(float d, float dmin, const L& scale, const L& offset, const L& tilt, int reach,
+              OffsetChoice& choice) const {
     choice.d = d;
     choice.dmin = dmin;
     L::all(HUGE_VALF).store(choice.error.data());
@@ -282,7 +279,7 @@ template <class L> class SuperSearch {
   }
 
   /// The errors of the codes that stand in `choice` with its scales.
-  MCOMP_INLINE void update(OffsetChoice& choice) const {
+  void update(OffsetChoice& choice) const {
     const L code = L::load(choice.scale_code.data()), minimum = L::load(choice.minimum_code.data());
     L::all(HUGE_VALF).store(choice.error.data());
     try_codes(choice.d, choice.dmin, code, minimum, choice);
@@ -290,7 +287,7 @@ template <class L> class SuperSearch {
   }
 
   /// Codes one up and one down, of scales (minima following) and of minima, until no lane improves.
-  MCOMP_INLINE void descend(OffsetChoice& choice, int rounds) const {
+  void descend(OffsetChoice& choice, int rounds) const {
     const L one = L::all(1.0f), per = inverse(L::all(choice.dmin));
     for (int round = 0; round < rounds; ++round) {
       const double before = choice.total;
@@ -314,7 +311,7 @@ template <class L> class SuperSearch {
   }
 
   /// The closed form for both super-block scales with all codes fixed.
-  MCOMP_INLINE void least_squares(const OffsetChoice& choice, float& d, float& dmin) const {
+  void least_squares(const OffsetChoice& choice, float& d, float& dmin) const {
     const L code = L::load(choice.scale_code.data()), minimum = L::load(choice.minimum_code.data());
     const auto s = lanes_.sums(L::all(choice.d) * code, zero_ - L::all(choice.dmin) * minimum);
     const double aa = sum(code * code * s.qq), am = -sum(code * minimum * s.q);
@@ -330,25 +327,25 @@ template <class L> class SuperSearch {
   }
 
  private:
-  MCOMP_INLINE void keep(const L& code, const L& minimum, const L& error, OffsetChoice& choice) const {
+  void keep(const L& code, const L& minimum, const L& error, OffsetChoice& choice) const {
     const L best = L::load(choice.error.data());
     where_less(error, best, code, L::load(choice.scale_code.data())).store(choice.scale_code.data());
     where_less(error, best, minimum, L::load(choice.minimum_code.data())).store(choice.minimum_code.data());
     smaller(error, best).store(choice.error.data());
   }
-  MCOMP_INLINE void finish(OffsetChoice& choice) const {
+  void finish(OffsetChoice& choice) const {
     join_halves<2>(block_, choice.error.data(), {choice.scale_code.data(), choice.minimum_code.data()});
     choice.total = 0;
     for (std::size_t j = 0; j < block_.sub_blocks; ++j) choice.total += static_cast<double>(choice.error[j]);
   }
-  MCOMP_INLINE static L halves(const L& a, const L& b) {
+  static L halves(const L& a, const L& b) {
     alignas(64) float x[lane_count], y[lane_count];
     a.store(x);
     b.store(y);
     for (std::size_t j = 8; j < lane_count; ++j) x[j] = y[j];
     return L::load(x);
   }
-  MCOMP_INLINE double sum(const L& values) const {
+  double sum(const L& values) const {
     alignas(64) float x[lane_count];
     values.store(x);
     double total = 0;
@@ -361,4 +358,4 @@ template <class L> class SuperSearch {
   L top_, zero_;
 };
 
-} // namespace mcomp::inline v0::quant::detail
+} // namespace mcomp::inline v0::quant::detail::inline MCOMP_LANES_TARGET

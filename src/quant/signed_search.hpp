@@ -6,21 +6,20 @@
 // Sub-blocks with one scale that is a signed code times the block's scale: Q3_K, Q6_K, IQ4_XS. Levels reach one further
 // to one side, so that a scale and its negative are two different choices.
 
-namespace mcomp::inline v0::quant::detail {
+namespace mcomp::inline v0::quant::detail::inline MCOMP_LANES_TARGET {
 
 /// Consecutive whole levels.
 template <class L> struct EvenLevels {
   L low, high;
-  MCOMP_INLINE explicit EvenLevels(std::span<const float> levels)
-      : low(L::all(levels.front())), high(L::all(levels.back())) {}
-  MCOMP_INLINE L operator()(const L& x) const { return clamped(rounded(x), low, high); }
+  explicit EvenLevels(std::span<const float> levels) : low(L::all(levels.front())), high(L::all(levels.back())) {}
+  L operator()(const L& x) const { return clamped(rounded(x), low, high); }
 };
 
 /// Sixteen levels at unequal steps: the first, and a step more for every middle that is passed.
 template <class L> struct UnevenLevels {
   std::array<float, 16> levels;
-  MCOMP_INLINE explicit UnevenLevels(std::span<const float> all) { std::copy(all.begin(), all.end(), levels.begin()); }
-  MCOMP_INLINE L operator()(const L& x) const {
+  explicit UnevenLevels(std::span<const float> all) { std::copy(all.begin(), all.end(), levels.begin()); }
+  L operator()(const L& x) const {
     const L zero = L::all(0.0f);
     L level = L::all(levels[0]);
     for (std::size_t k = 1; k < 16; ++k) {
@@ -46,7 +45,7 @@ template <class L, class Levels> class SignedSearch {
     L scale, error;
   };
 
-  MCOMP_INLINE SignedSearch(const LaneBlock& block, const Levels& levels, float lowest, float highest)
+  SignedSearch(const LaneBlock& block, const Levels& levels, float lowest, float highest)
       : block_(block), levels_(levels), low_(L::all(lowest)), high_(L::all(highest)), zero_(L::all(0.0f)) {
     largest_ = zero_;
     for (std::size_t i = 0; i < block.length; ++i) {
@@ -55,7 +54,7 @@ template <class L, class Levels> class SignedSearch {
     }
   }
 
-  MCOMP_INLINE Sums sums(const L& scale) const {
+  Sums sums(const L& scale) const {
     const L per_scale = inverse(scale);
     Sums s{zero_, zero_, zero_};
     for (std::size_t i = 0; i < block_.length; ++i) {
@@ -69,7 +68,7 @@ template <class L, class Levels> class SignedSearch {
     return s;
   }
 
-  MCOMP_INLINE L evaluate(const L& scale) const {
+  L evaluate(const L& scale) const {
     const L per_scale = inverse(scale);
     L error = zero_;
     for (std::size_t i = 0; i < block_.length; ++i) {
@@ -80,7 +79,7 @@ template <class L, class Levels> class SignedSearch {
     return error;
   }
 
-  MCOMP_INLINE void improve(const L& scale, Point& best) const {
+  void improve(const L& scale, Point& best) const {
     const Sums s = sums(scale);
     const L step = s.rq * inverse(s.qq), error = s.error - s.rq * step;
     best.scale = where_less(error, best.error, scale + step, best.scale);
@@ -88,7 +87,7 @@ template <class L, class Levels> class SignedSearch {
   }
 
   /// Starts put the largest weight at `reach[k]` of the levels' units; `sign` is 1 or -1 in each lane.
-  MCOMP_INLINE Point starts(const L& sign, float nearest, float farthest, int count, int alternations) const {
+  Point starts(const L& sign, float nearest, float farthest, int count, int alternations) const {
     Point best{zero_, L::all(HUGE_VALF)};
     for (int k = 0; k < count; ++k) {
       const float reach = nearest + (farthest - nearest) * static_cast<float>(k) / static_cast<float>(count - 1);
@@ -98,14 +97,14 @@ template <class L, class Levels> class SignedSearch {
     return best;
   }
 
-  MCOMP_INLINE void keep(const L& code, float d, SignedChoice& choice) const {
+  void keep(const L& code, float d, SignedChoice& choice) const {
     const L error = evaluate(L::all(d) * code), best = L::load(choice.error.data());
     where_less(error, best, code, L::load(choice.code.data())).store(choice.code.data());
     smaller(error, best).store(choice.error.data());
   }
 
   /// The codes on either side of a wished scale.
-  MCOMP_INLINE void around(const L& scale, int reach, SignedChoice& choice) const {
+  void around(const L& scale, int reach, SignedChoice& choice) const {
     const L wished = scale * inverse(L::all(choice.d)), one = L::all(1.0f);
     const L nearest = clamped(rounded(wished), low_, high_);
     keep(nearest, choice.d, choice);
@@ -117,7 +116,7 @@ template <class L, class Levels> class SignedSearch {
     keep(clamped(nearest + where_less(nearest, wished, one, zero_ - one), low_, high_), choice.d, choice);
   }
 
-  MCOMP_INLINE void descend(SignedChoice& choice, int rounds) const {
+  void descend(SignedChoice& choice, int rounds) const {
     const L one = L::all(1.0f);
     for (int round = 0; round < rounds; ++round) {
       const double before = choice.total;
@@ -129,7 +128,7 @@ template <class L, class Levels> class SignedSearch {
     }
   }
 
-  MCOMP_INLINE float least_squares(const SignedChoice& choice) const {
+  float least_squares(const SignedChoice& choice) const {
     const L code = L::load(choice.code.data());
     const Sums s = sums(L::all(choice.d) * code);
     alignas(64) float numerator[lane_count], denominator[lane_count];
@@ -143,8 +142,8 @@ template <class L, class Levels> class SignedSearch {
     return block_.storable(static_cast<double>(choice.d) + (aa > 0 ? a / aa : 0));
   }
 
-  MCOMP_INLINE void clear(SignedChoice& choice) const { L::all(HUGE_VALF).store(choice.error.data()); }
-  MCOMP_INLINE void finish(SignedChoice& choice) const {
+  void clear(SignedChoice& choice) const { L::all(HUGE_VALF).store(choice.error.data()); }
+  void finish(SignedChoice& choice) const {
     choice.total = 0;
     for (std::size_t j = 0; j < block_.sub_blocks; ++j) choice.total += static_cast<double>(choice.error[j]);
   }
@@ -161,8 +160,8 @@ struct SignedTarget {
 };
 
 template <class L>
-MCOMP_INLINE void signed_costs(std::size_t lanes, const SignedTarget (&targets)[2], float lowest, float highest,
-                               const float* d, float* costs) {
+void signed_costs(std::size_t lanes, const SignedTarget (&targets)[2], float lowest, float highest, const float* d,
+                  float* costs) {
   const L step = L::load(d), per = inverse(step), low = L::all(lowest), high = L::all(highest);
   L cost = L::all(0.0f);
   for (std::size_t j = 0; j < lanes; ++j) {
@@ -177,4 +176,4 @@ MCOMP_INLINE void signed_costs(std::size_t lanes, const SignedTarget (&targets)[
   cost.store(costs);
 }
 
-} // namespace mcomp::inline v0::quant::detail
+} // namespace mcomp::inline v0::quant::detail::inline MCOMP_LANES_TARGET
