@@ -81,17 +81,48 @@ Result<Measures> measure(graph::Runner& baseline, graph::Runner& candidate, cons
   return Measures{*before.report(), *after.report(), *divergence.report()};
 }
 
-/// Matrices to be quantized; a GGUF format that does not fit a row is replaced as the plan of the file says.
+/// Matrices to be quantized. Where a format does not divide a row, GGUF files take what the plan of the file says,
+/// groups of integers one scale a channel instead, and others leave the matrix as it is.
 struct Work {
   std::vector<std::string> tensors;
-  std::map<std::string, quant::BlockFormat> formats; ///< by tensor, GGUF formats only
-  std::map<std::string, std::string> reasons;        ///< of tensors in another format than asked
+  std::map<std::string, Format> formats;      ///< by tensor
+  std::map<std::string, std::string> reasons; ///< of tensors that are not as asked
   std::optional<io::LlamaGgufPlan> plan;
 };
 
 bool is_matrix(const TensorStore& weights, const std::string& name) {
   const auto view = weights.find(name);
   return view && view->rank() == 2;
+}
+
+/// Formats without a plan of their own.
+void choose_formats(const Job& job, const Decoder& decoder, Work& work) {
+  std::int64_t group = 1;
+  Format substitute = job.format;
+  const auto* scheme = std::get_if<quant::Scheme>(&job.format);
+  if (scheme && scheme->granularity == quant::Granularity::per_group) {
+    group = scheme->group_size;
+    quant::Scheme channel = *scheme;
+    channel.granularity = quant::Granularity::per_channel;
+    channel.group_size = 0;
+    substitute = channel;
+  } else if (const auto* micro = std::get_if<quant::Microscaling>(&job.format)) {
+    group = micro->group_size;
+  }
+  std::vector<std::string> kept;
+  for (const std::string& name : work.tensors) {
+    const std::int64_t columns = decoder.weights.find(name)->size(1);
+    if (columns % group == 0) {
+      work.formats.insert_or_assign(name, job.format);
+    } else if (scheme) {
+      work.formats.insert_or_assign(name, substitute);
+      work.reasons[name] = fmt::format("groups of {} do not divide rows of {}: one scale a channel", group, columns);
+    } else {
+      work.reasons[name] = fmt::format("groups of {} do not divide rows of {}: left as it is", group, columns);
+      kept.push_back(name);
+    }
+  }
+  for (const std::string& name : kept) std::erase(work.tensors, name);
 }
 
 Result<Work> find_work(const Job& job, const Decoder& decoder) {
@@ -108,7 +139,10 @@ Result<Work> find_work(const Job& job, const Decoder& decoder) {
     return Error(ErrorCode::not_found, fmt::format("--keep {}", unknown[0]), "the decoder has no such matrix",
                  "name a tensor of the file");
   const auto* block = std::get_if<quant::BlockFormat>(&job.format);
-  if (!block) return work;
+  if (!block) {
+    choose_formats(job, decoder, work);
+    return work;
+  }
 
   io::LlamaGgufOptions file{.model = decoder.options};
   if (!job.tokenizer.empty()) {
@@ -126,7 +160,7 @@ Result<Work> find_work(const Job& job, const Decoder& decoder) {
     const auto format = quant::block_format_from_gguf_type(static_cast<std::uint32_t>(tensor.type));
     if (!format || !plan->options.types.contains(tensor.name)) continue;
     work.tensors.push_back(tensor.name);
-    work.formats[tensor.name] = *format;
+    work.formats.insert_or_assign(tensor.name, Format(*format));
   }
   work.plan = std::move(*plan);
   return work;
@@ -222,9 +256,7 @@ Result<ExitStatus> quantize_decoder(const Job& job, Report& report) {
   compress::LayerwiseOptions walk{.tensors = work->tensors, .sequential = job.sequential, .batch = batch};
   const compress::LayerMethod method = [&](const compress::LayerProblem& p,
                                            const Context& inner) -> Result<QuantizedWeight> {
-    const auto own = work->formats.find(p.tensor);
-    const Format format = own == work->formats.end() ? job.format : Format(own->second);
-    const auto quantize = layer_method(format, job.method);
+    const auto quantize = layer_method(work->formats.at(p.tensor), job.method);
     if (!quantize) return quantize.error();
     return (*quantize)(p, inner);
   };

@@ -118,8 +118,8 @@ std::string to_string(Method method) {
 
 Result<Format> parse_format(const std::string& text) {
   if (const auto block = quant::block_format_from_string(text); block && text != "mxfp4") return Format(*block);
-  if (text == "mxfp4") return Format(quant::mxfp4);
-  if (text == "nvfp4") return Format(quant::nvfp4);
+  if (text == "mxfp4") return Format(quant::microscaling::mxfp4);
+  if (text == "nvfp4") return Format(quant::microscaling::nvfp4);
   if (text == "fp8") return Format(quant::ScaledFloatOptions{});
   return parse_integers(text);
 }

@@ -37,7 +37,8 @@ class LayerReader {
     if (scheme_.format == "pack-quantized") return packed();
     if (scheme_.format == "int-quantized") return bytes();
     if (scheme_.format == "float-quantized") return floats();
-    return microscaled(scheme_.format == "nvfp4-pack-quantized" ? quant::nvfp4 : quant::mxfp4);
+    return microscaled(scheme_.format == "nvfp4-pack-quantized" ? quant::microscaling::nvfp4
+                                                                : quant::microscaling::mxfp4);
   }
 
  private:
@@ -200,7 +201,7 @@ class LayerReader {
 
   Result<CompressedLayer> microscaled(const quant::Microscaling& format) const {
     MCOMP_TRY(packed, find("weight_packed", DType::uint8, 2));
-    const bool nv = format == quant::nvfp4;
+    const bool nv = format == quant::microscaling::nvfp4;
     const std::int64_t rows = packed.size(0), columns = 2 * packed.size(1);
     MCOMP_TRY(scale, find("weight_scale", nv ? DType::f8_e4m3 : DType::uint8, 2));
     if (packed.elements() == 0 || columns % format.group_size != 0 ||

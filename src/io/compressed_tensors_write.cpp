@@ -76,8 +76,8 @@ class Writer {
   Result<Written> write(const CompressedLayer& layer, const MicroscaledTensor& q) {
     MCOMP_CHECK(check_matrix(layer, q.shape()));
     MCOMP_CHECK(no_group_index(layer));
-    const bool nv = q.format == quant::nvfp4;
-    if (!nv && q.format != quant::mxfp4)
+    const bool nv = q.format == quant::microscaling::nvfp4;
+    if (!nv && q.format != quant::microscaling::mxfp4)
       return Error(ErrorCode::unsupported, layer.name, fmt::format("{} has no packed form", q.format),
                    "use mxfp4 or nvfp4");
     if (options_.dynamic_activations)

@@ -132,8 +132,8 @@ Status check_options(const TensorView& weight, const MicroscalingOptions& option
 } // namespace
 
 std::string to_string(const Microscaling& f) {
-  if (f == mxfp4) return "mxfp4";
-  if (f == nvfp4) return "nvfp4";
+  if (f == microscaling::mxfp4) return "mxfp4";
+  if (f == microscaling::nvfp4) return "nvfp4";
   return fmt::format("{}{} {} group {}", f.scale == ScaleType::e8m0 ? "mxfp" : "nvfp", f.element.bits(), f.element,
                      f.group_size);
 }

@@ -210,9 +210,9 @@ TEST_CASE("NVFP4 and MXFP4 put the first code into the low nibble") {
   CHECK(mx.quantization_config.find("mxfp4-pack-quantized") != std::string::npos);
   CHECK(floats(dequantize(read_back(mx)).value()) == w);
 
-  const auto nv =
-      written({"layer",
-               quant::quantize_microscaled(weight, {.format = quant::nvfp4, .rule = quant::ScaleRule::floor}).value()});
+  const auto nv = written({"layer", quant::quantize_microscaled(
+                                        weight, {.format = quant::microscaling::nvfp4, .rule = quant::ScaleRule::floor})
+                                        .value()});
   CHECK(values<std::uint8_t>(nv.tensors, "layer.weight_packed")[0] == 0x97);
   CHECK(values<float>(nv.tensors, "layer.weight_global_scale") == std::vector<float>{448});
   const auto scale = nv.tensors.find("layer.weight_scale").value();
@@ -330,9 +330,9 @@ TEST_CASE("what compressed-tensors cannot express is refused before anything is 
   CHECK(write(one_row(DType::int4, {1}), {.scale_dtype = DType::int8}) == ErrorCode::invalid_argument);
   const Tensor odd = Tensor::zeros(DType::f32, {2, 33}).value();
   CHECK(write({"l", quant::quantize_microscaled(odd).value()}) == ErrorCode::invalid_shape);
-  CHECK(
-      write({"l", quant::quantize_microscaled(Tensor::zeros(DType::f32, {1, 32}).value(), {.format = quant::mxfp8_e4m3})
-                      .value()}) == ErrorCode::unsupported);
+  CHECK(write({"l", quant::quantize_microscaled(Tensor::zeros(DType::f32, {1, 32}).value(),
+                                                {.format = quant::microscaling::mxfp8_e4m3})
+                        .value()}) == ErrorCode::unsupported);
   CHECK(write({"l", quant::quantize_scaled_float(odd, {.element = e5m2}).value()}) == ErrorCode::unsupported);
   CHECK(
       write({"l", quant::quantize(odd, {.dtype = DType::int4, .granularity = Granularity::per_group, .group_size = 32})

@@ -9,6 +9,7 @@
 
 using namespace mcomp;
 using namespace mcomp::quant;
+using namespace mcomp::quant::microscaling;
 
 namespace {
 Tensor row(std::vector<float> values) {

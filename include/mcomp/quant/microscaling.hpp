@@ -1,12 +1,12 @@
 #pragma once
 
 #include "mcomp/core/context.hpp"
-#include "mcomp/core/tensor.hpp"
 #include "mcomp/core/minifloat.hpp"
+#include "mcomp/core/tensor.hpp"
 
 // Microscaling: small floating-point codes, and a scale for every few of them that is a small float itself.
 //
-//     auto q = mcomp::quant::quantize_microscaled(weight, {.format = mcomp::quant::nvfp4}).value();
+//     auto q = mcomp::quant::quantize_microscaled(weight, {.format = mcomp::quant::microscaling::nvfp4}).value();
 //     fmt::print("{}: {:.2f} bits a weight\n", q.format, q.bits_per_weight());
 //
 // Formats: OCP Microscaling Formats (MX) v1.0 (E8M0 scales for 32 elements); NVFP4 (E4M3 scales for 16 elements under
@@ -26,12 +26,15 @@ struct Microscaling {
   friend bool operator==(const Microscaling&, const Microscaling&) = default;
 };
 
+/// The formats by their names.
+namespace microscaling {
 inline constexpr Microscaling mxfp4{e2m1, ScaleType::e8m0, 32};
 inline constexpr Microscaling mxfp6_e2m3{e2m3, ScaleType::e8m0, 32};
 inline constexpr Microscaling mxfp6_e3m2{e3m2, ScaleType::e8m0, 32};
 inline constexpr Microscaling mxfp8_e4m3{e4m3, ScaleType::e8m0, 32};
 inline constexpr Microscaling mxfp8_e5m2{e5m2, ScaleType::e8m0, 32};
 inline constexpr Microscaling nvfp4{e2m1, ScaleType::e4m3_global, 16};
+} // namespace microscaling
 
 /// "mxfp4", "nvfp4"; of others the parts.
 [[nodiscard]] MCOMP_API std::string to_string(const Microscaling& format);
@@ -59,7 +62,7 @@ struct MicroscaledTensor {
 [[nodiscard]] MCOMP_API std::string to_string(const MicroscaledTensor& tensor);
 
 struct MicroscalingOptions {
-  Microscaling format = mxfp4;
+  Microscaling format = microscaling::mxfp4;
   ScaleRule rule = ScaleRule::minimum_error;
   /// E4M3 scales: the tensor's scale, for layers that must share one (queries, keys and values; gate and up). 0: 448 x
   /// the largest element / the largest magnitude of the tensor.
