@@ -11,6 +11,7 @@
 #include "quant/block_bytes.hpp"
 #include "quant/block_codecs.hpp"
 #include "quant/block_rounding.hpp"
+#include "quant/importance.hpp"
 
 namespace mcomp::inline v0::quant {
 
@@ -97,16 +98,7 @@ Result<std::span<const float>> check_importance(const BlockOptions& options, Blo
     return Error(ErrorCode::invalid_argument, "importance",
                  fmt::format("the published rounding of {} has no place for importance", format),
                  "choose the search `fast` or `thorough`, or leave importance empty");
-  MCOMP_TRY(values, importance.values<float>("importance"));
-  if (importance.elements() != columns)
-    return Error(ErrorCode::invalid_shape, "importance",
-                 fmt::format("{} numbers for rows of {} weights", importance.elements(), columns),
-                 "pass one number for each column");
-  for (std::size_t i = 0; i < values.size(); ++i)
-    if (!(values[i] >= 0 && std::isfinite(values[i])))
-      return Error(ErrorCode::invalid_value, "importance", fmt::format("element {} is {}", i, values[i]),
-                   "pass finite numbers that are not negative");
-  return values;
+  return detail::importance_values(importance, columns);
 }
 
 /// Rows, bytes and format that belong together. Error: invalid_shape.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/try.hpp"
+#include "quant/importance.hpp"
 #include "quant/kmeans.hpp"
 
 namespace mcomp::inline v0::quant {
@@ -117,16 +118,7 @@ Status check_options(const TensorView& weight, const CodebookOptions& options) {
                  fmt::format("{} points cannot fill a table of {}", options.max_points, 1 << options.bits),
                  "leave it at its default of 2048");
   MCOMP_CHECK(check_weight(weight));
-  if (options.importance.elements() == 0) return {};
-  MCOMP_TRY(importance, options.importance.values<float>("importance"));
-  if (options.importance.elements() != weight.elements() / weight.size(0))
-    return Error(ErrorCode::invalid_shape, "importance",
-                 fmt::format("{} numbers for {} columns", importance.size(), weight.elements() / weight.size(0)),
-                 "pass one number a column of the weight");
-  for (const float h : importance)
-    if (!(h >= 0) || !std::isfinite(h))
-      return Error(ErrorCode::invalid_value, "importance", fmt::format("{} is no weight of an error", h),
-                   "pass finite numbers that are not negative");
+  MCOMP_CHECK(detail::importance_values(options.importance, weight.elements() / weight.size(0)));
   return {};
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/try.hpp"
+#include "quant/importance.hpp"
 
 namespace mcomp::inline v0::quant {
 
@@ -115,17 +116,7 @@ Status check_options(const TensorView& weight, const MicroscalingOptions& option
                  fmt::format("{} has no scale of the tensor", options.format),
                  "leave it at 0, or use a format with E4M3 scales");
   MCOMP_CHECK(require_finite(weight, "weight"));
-  if (options.importance.elements() == 0) return {};
-  MCOMP_TRY(importance, options.importance.values<float>("importance"));
-  const std::int64_t columns = weight.elements() / weight.size(0);
-  if (options.importance.elements() != columns)
-    return Error(ErrorCode::invalid_shape, "importance",
-                 fmt::format("{} numbers for {} columns", options.importance.elements(), columns),
-                 "pass one number a column of the weight");
-  for (const float h : importance)
-    if (!(h >= 0) || !std::isfinite(h))
-      return Error(ErrorCode::invalid_value, "importance", fmt::format("{} is no weight of an error", h),
-                   "pass finite numbers that are not negative");
+  MCOMP_CHECK(detail::importance_values(options.importance, weight.elements() / weight.size(0)));
   return {};
 }
 
