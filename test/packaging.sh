@@ -4,7 +4,7 @@
 #
 #   packaging.sh [--long] SCRATCH_DIR TOOLS_DIR    TOOLS_DIR holds vcpkg/ and conan/
 #
-# --long also builds debug and release of the port without its features, and Conan's static packages as Release too.
+# --long also builds debug and release of the port without its features, and optimizes Conan's packages in full.
 set -euo pipefail
 long=false
 if [ "${1:-}" = --long ]; then long=true; shift; fi
@@ -52,9 +52,13 @@ fmt/$(pkg-config --modversion fmt)
 eigen/$(pkg-config --modversion eigen3)
 nlohmann_json/$(pkg-config --modversion nlohmann_json)
 END
+# The short form is about the recipe: it compiles with little optimization, in two thirds of the time.
+flags='{"CMAKE_CXX_FLAGS_RELEASE": "-O1 -DNDEBUG"}'
+if $long; then flags='{}'; fi
 cat >"$scratch/bin/conan" <<END
 #!/bin/sh
-CONAN_HOME="$scratch/conan-home" exec "$tools/conan/run" "\$@" -pr "$scratch/conan-profile" -s compiler.cppstd=20 -nr
+CONAN_HOME="$scratch/conan-home" exec "$tools/conan/run" "\$@" -pr "$scratch/conan-profile" -s compiler.cppstd=20 -nr \\
+  -c 'tools.cmake.cmaketoolchain:extra_variables=$flags'
 END
 chmod +x "$scratch"/bin/*
 CONAN_HOME=$scratch/conan-home "$tools/conan/run" profile detect >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
@@ -97,12 +101,8 @@ check "vcpkg: install without features" no_warning vcpkg install 'mcomp[core]' -
 check "vcpkg: a consumer of core without oneDNN" vcpkg_consumer "$VCPKG_INSTALLED" core_only $triplet
 check "vcpkg: a consumer of all without oneDNN" vcpkg_consumer "$VCPKG_INSTALLED" package $triplet
 check "conan create: shared, with oneDNN" conan create . -o '&:shared=True' -o '&:with_onednn=True'
-build_types=(Debug) # which compile in half the time
-if $long; then build_types+=(Release); fi
-for build_type in "${build_types[@]}"; do
-  check "conan create: static, $build_type" conan create . -s build_type="$build_type"
-  check "conan create: static, $build_type, with oneDNN" conan create . -s build_type="$build_type" -o '&:with_onednn=True'
-done
+check "conan create: static" conan create .
+check "conan create: static, with oneDNN" conan create . -o '&:with_onednn=True'
 
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
