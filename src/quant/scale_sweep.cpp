@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 namespace mcomp::inline v0::quant::detail {
 
@@ -127,7 +128,9 @@ struct Sweep {
   }
 
   void run(double sign, double largest_weight, Workspace& work) {
-    const auto t_max = static_cast<float>(1.0 / smallest(sign, largest_weight));
+    // Finite, also for weights whose scales no format stores: an infinite bound would have no buckets.
+    const auto t_max = static_cast<float>(
+        std::min(1.0 / smallest(sign, largest_weight), static_cast<double>(std::numeric_limits<float>::max())));
     const std::size_t zero = nearest_to_zero();
     const auto level = static_cast<double>(levels[zero]);
     std::array<double, most_weights> hx;
