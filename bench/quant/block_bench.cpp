@@ -9,6 +9,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/random.hpp"
 #include "mcomp/quant/block_format.hpp"
 #include "oracle/ggml.hpp"

@@ -13,9 +13,8 @@
 #include <filesystem>
 #include <functional>
 
-#include <fmt/format.h>
-
 #include "mcomp/core/eigen.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/graph/llama.hpp"
 #include "mcomp/graph/patches.hpp"
 #include "mcomp/graph/reference_runner.hpp"

@@ -7,8 +7,7 @@
 #include <filesystem>
 #include <map>
 
-#include <fmt/format.h>
-
+#include "mcomp/core/format.hpp"
 #include "mcomp/evaluate/language.hpp"
 #include "mcomp/graph/llama.hpp"
 #include "mcomp/graph/reference_runner.hpp"

@@ -5,6 +5,7 @@
 
 #include "inputs.hpp"
 #include "mcomp/compress/artifact.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/sha256.hpp"
 #include "mcomp/core/version.hpp"
 #include "mcomp/evaluate/verdict.hpp"

@@ -3,6 +3,8 @@
 #include <chrono>
 #include <cmath>
 
+#include "mcomp/core/format.hpp"
+
 namespace example {
 
 namespace {

@@ -1,5 +1,6 @@
 #include "job.hpp"
 #include "mcomp/compress/artifact.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/graph/reference_runner.hpp"
 #include "mcomp/stats/paired.hpp"
 #include "network.hpp"

@@ -2,6 +2,7 @@
 
 #include "job.hpp"
 #include "mcomp/core/file.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/evaluate/language.hpp"
 #include "mcomp/graph/llama.hpp"
 #include "mcomp/graph/reference_runner.hpp"

@@ -1,3 +1,4 @@
+#include "mcomp/core/format.hpp"
 #include "format.hpp"
 
 #include <charconv>

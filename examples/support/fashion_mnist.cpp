@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "idx.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace example {
 

@@ -10,6 +10,8 @@
 #include <system_error>
 #include <utility>
 
+#include "mcomp/core/format.hpp"
+
 #include <zlib.h>
 
 namespace example {

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "mcomp/core/file.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/graph/resnet.hpp"
 
 namespace example {

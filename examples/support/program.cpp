@@ -5,6 +5,8 @@
 #include <new>
 #include <system_error>
 
+#include "mcomp/core/format.hpp"
+
 namespace example {
 
 std::string to_string(ExitStatus status) {

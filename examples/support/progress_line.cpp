@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "mcomp/core/format.hpp"
+
 #include <unistd.h>
 
 namespace example {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/file.hpp"
 
 namespace example {

@@ -14,6 +14,7 @@
 #include "gemm.hpp"
 #include "mcomp/core/cpu.hpp"
 #include "mcomp/core/executor.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/random.hpp"
 #include "mcomp/core/sha256.hpp"
 #include "mcomp/core/version.hpp"

@@ -7,6 +7,7 @@
 #include <numbers>
 #include <string>
 
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/random.hpp"
 
 namespace example {

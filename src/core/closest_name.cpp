@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include <fmt/format.h>
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::detail {
 

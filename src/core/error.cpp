@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/result.hpp"
 
 namespace mcomp::inline v0 {

@@ -131,6 +131,20 @@ void ThreadPool::run(std::size_t count, const std::function<void(std::size_t)>& 
   if (job->first) std::rethrow_exception(job->first);
 }
 
+struct CancellationToken::Flag {
+  std::atomic<bool> set{false};
+};
+
+CancellationToken::CancellationToken() : flag_(std::make_shared<Flag>()) {}
+
+void CancellationToken::cancel() const noexcept {
+  flag_->set.store(true, std::memory_order_relaxed);
+}
+
+bool CancellationToken::cancelled() const noexcept {
+  return flag_->set.load(std::memory_order_relaxed);
+}
+
 Status Context::check(std::string_view stage) const {
   if (!cancellation.cancelled()) return {};
   return Error(ErrorCode::cancelled, std::string(stage), "the caller's cancellation token is set",

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0 {
 

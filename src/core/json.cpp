@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/closest_name.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::detail {
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "mcomp/core/format.hpp"
+
 namespace mcomp::inline v0 {
 
 namespace {

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/minifloat.hpp"
 
 namespace mcomp::inline v0 {
@@ -116,6 +117,12 @@ Result<TensorView> TensorView::rows(std::int64_t begin, std::int64_t end) const 
   shape[0] = end - begin;
   const auto offset = static_cast<std::size_t>(begin * strides_[0]) * element_bytes(dtype_);
   return TensorView(static_cast<const std::byte*>(data_) + offset, dtype_, std::move(shape), strides_);
+}
+
+Error TensorView::wrong_size(const Shape& shape, std::size_t values) {
+  return Error(ErrorCode::invalid_shape, "view",
+               fmt::format("shape {} needs {} elements, the span has {}", shape, shape.elements(), values),
+               "pass a shape whose product is the number of elements");
 }
 
 Status TensorView::check_access(DType wanted, std::string_view subject) const {

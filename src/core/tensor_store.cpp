@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "core/closest_name.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0 {
 

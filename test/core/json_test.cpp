@@ -6,6 +6,7 @@
 #include "data.hpp"
 #include "mcomp/core/cpu.hpp"
 #include "mcomp/core/file.hpp"
+#include "mcomp/core/format.hpp"
 
 using namespace mcomp;
 using mcomp::detail::ObjectReader;

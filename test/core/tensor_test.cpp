@@ -8,6 +8,7 @@
 #include "catch.hpp"
 #include "data.hpp"
 #include "mcomp/core/eigen.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/tensor_store.hpp"
 
 using namespace mcomp;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -13,12 +12,13 @@ namespace mcomp::inline v0 {
 /// Asks long work to stop between steps. Copies share one flag; safe from any thread.
 class CancellationToken {
  public:
-  CancellationToken() : flag_(std::make_shared<std::atomic<bool>>(false)) {}
-  void cancel() const noexcept { flag_->store(true, std::memory_order_relaxed); }
-  [[nodiscard]] bool cancelled() const noexcept { return flag_->load(std::memory_order_relaxed); }
+  MCOMP_API CancellationToken();
+  MCOMP_API void cancel() const noexcept;
+  [[nodiscard]] MCOMP_API bool cancelled() const noexcept;
 
  private:
-  std::shared_ptr<std::atomic<bool>> flag_;
+  struct Flag;
+  std::shared_ptr<Flag> flag_;
 };
 
 /// One report of progress: `done` of `total` units of a named stage.

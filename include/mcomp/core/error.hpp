@@ -4,7 +4,7 @@
 #include <string>
 
 #include "mcomp/core/export.hpp"
-#include "mcomp/core/format.hpp"
+#include "mcomp/core/printable.hpp"
 
 namespace mcomp::inline v0 {
 

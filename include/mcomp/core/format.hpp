@@ -1,17 +1,16 @@
 #pragma once
 
 #include <string>
-#include <type_traits>
 
 #include <fmt/format.h>
 
-namespace mcomp::inline v0 {
+#include "mcomp/core/printable.hpp"
 
-/// True for the values of this library that print: those have `std::string to_string(const T&)` beside them.
-/// A specialization to true is all that a new value needs to work with `fmt::format`.
-template <class T> inline constexpr bool enable_format = false;
-
-} // namespace mcomp::inline v0
+// Includes fmt, and prints every value of this library with it. `mcomp/mcomp.hpp` includes it; a source that takes single
+// headers and prints adds it. It stands apart because fmt is a third of what a header like `tensor.hpp` would cost.
+//
+//     #include <mcomp/core/format.hpp>
+//     fmt::print("{}: {:>24}\n", tensor, shape);
 
 /// Prints every mcomp value through its `to_string`; takes the format options of strings (width, fill, alignment).
 template <class T>

@@ -1,5 +1,4 @@
-#include <fmt/format.h>
-
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/sha256.hpp"
 
 int main() {

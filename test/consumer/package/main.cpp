@@ -5,9 +5,8 @@
 #include <string>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include "mcomp/core/executor.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/sha256.hpp"
 #include "mcomp/core/tensor.hpp"
 #include "mcomp/core/version.hpp"
