@@ -6,6 +6,7 @@
 
 #include "calibrate/labelled_rows.hpp"
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::calibrate {
 

@@ -3,6 +3,7 @@
 #include "compress/strategies/builtin.hpp"
 #include "core/json.hpp"
 #include "mcomp/core/file.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/sha256.hpp"
 #include "mcomp/core/version.hpp"
 #include "mcomp/io/safetensors.hpp"

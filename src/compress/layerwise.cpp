@@ -6,8 +6,10 @@
 
 #include "core/closest_name.hpp"
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/graph/patches.hpp"
 #include "mcomp/graph/reference_runner.hpp"
+#include "mcomp/quant/compensation.hpp"
 
 namespace mcomp::inline v0::compress {
 
@@ -16,6 +18,12 @@ namespace {
 using graph::Convolution;
 using graph::Layer;
 using graph::Network;
+
+/// What a weight must reproduce: the value behind its layer, and what stands for it as rows of out features.
+struct Target {
+  std::string value;
+  std::optional<stats::CrossMoment> moment{}; ///< of what that value lacks, and the layer's input
+};
 
 /// Weights that multiply one value, and see the same Gram matrix.
 struct Group {
@@ -79,11 +87,42 @@ Result<std::vector<Group>> find_groups(const Network& network, const LayerwiseOp
   return groups;
 }
 
+/// The value that a layer's target stands for: its output, or the sum that alone takes it.
+std::string target_value(const Network& network, const std::string& layer, LayerTarget target) {
+  const Layer* user = nullptr;
+  int uses = network.output == layer ? 1 : 0;
+  for (const Layer& other : network.layers)
+    for (const std::string& input : other.inputs)
+      if (input == layer) ++uses, user = &other;
+  const bool summed = uses == 1 && user && std::holds_alternative<graph::Add>(user->operation);
+  return target == LayerTarget::residual_sum && summed ? user->name : layer;
+}
+
+/// NCHW [samples, channels, height, width] as rows [samples * height * width, channels], in the order of
+/// convolution_patches; anything else as [.., features].
+Result<Tensor> feature_rows(const TensorView& value) {
+  const std::int64_t features = value.rank() == 4 ? value.size(1) : value.size(value.rank() - 1);
+  const std::int64_t rows = value.elements() / std::max<std::int64_t>(1, features);
+  if (value.rank() != 4) {
+    MCOMP_TRY(copy, Tensor::copy_of(value));
+    return std::move(copy).reshaped({rows, features});
+  }
+  MCOMP_TRY(result, Tensor::uninitialized(DType::f32, {rows, features}));
+  const std::int64_t area = value.size(2) * value.size(3);
+  const auto* from = static_cast<const float*>(value.data());
+  auto* to = static_cast<float*>(result.data());
+  for (std::int64_t s = 0; s < value.size(0); ++s)
+    for (std::int64_t c = 0; c < features; ++c)
+      for (std::int64_t i = 0; i < area; ++i) to[(s * area + i) * features + c] = from[(s * features + c) * area + i];
+  return std::move(result);
+}
+
 class Walk {
  public:
   Walk(const Network& network, const TensorStore& weights, const TensorView& samples, const LayerMethod& method,
        const LayerwiseOptions& options, const Context& context)
-      : network_(network), samples_(samples), method_(method), options_(options), context_(context) {
+      : network_(network), original_(weights), samples_(samples), method_(method), options_(options),
+        context_(context) {
     result_.weights = weights;
   }
 
@@ -99,26 +138,43 @@ class Walk {
     for (std::size_t i = 0; i < groups.size(); ++i) {
       const auto& weights = groups[i].weights;
       const auto is_done = [&](const auto& w) { return options_.done.contains(w.second); };
+      std::vector<Target> targets;
       if (!std::all_of(weights.begin(), weights.end(), is_done) && !grams[i]) {
-        MCOMP_TRY(gram, observe(groups[i]));
-        grams[i] = std::move(gram);
+        if (options_.target != LayerTarget::own_output && !groups[i].first && !result_.tensors.empty()) {
+          MCOMP_TRY(gram, observe_both(groups[i], targets));
+          grams[i] = std::move(gram);
+        } else {
+          MCOMP_TRY(gram, observe(groups[i]));
+          grams[i] = std::move(gram);
+        }
       }
-      for (const auto& [layer, tensor] : weights) MCOMP_CHECK(solve(layer, tensor, grams[i]));
+      for (std::size_t k = 0; k < weights.size(); ++k)
+        MCOMP_CHECK(
+            solve(weights[k].first, weights[k].second, grams[i], targets.empty() ? nullptr : &*targets[k].moment));
       grams[i].reset();
     }
     return std::move(result_);
   }
 
  private:
-  Status solve(const std::string& layer, const std::string& tensor, const std::optional<stats::Gram>& gram) {
+  Status solve(const std::string& layer, const std::string& tensor, const std::optional<stats::Gram>& gram,
+               const stats::CrossMoment* difference) {
     MCOMP_CHECK(context_.check("quantizing layers"));
     if (!options_.done.contains(tensor)) {
       MCOMP_TRY(view, result_.weights.find(tensor));
+      const Context inner{context_.executor, {}, context_.cancellation};
+      Tensor compensated;
+      if (difference) {
+        auto made = quant::compensate(view, *gram, *difference, options_.target_damping, inner);
+        if (!made) return made.error().within(tensor);
+        compensated = std::move(*made);
+        view = compensated;
+      }
       const LayerProblem problem{layer, tensor, view, &*gram};
-      auto solution = method_(problem, {context_.executor, {}, context_.cancellation});
+      auto solution = method_(problem, inner);
       if (!solution) return solution.error().within(tensor);
       if (options_.solved) options_.solved(problem, *solution);
-      MCOMP_CHECK(replace(tensor, *solution));
+      if (options_.replace) MCOMP_CHECK(replace(tensor, *solution));
     }
     context_.report("quantizing layers", ++solved_, total_);
     return {};
@@ -138,8 +194,11 @@ class Walk {
   }
 
   Result<std::unique_ptr<graph::Runner>> runner(Network network) const {
-    if (options_.make_runner) return options_.make_runner(std::move(network), result_.weights);
-    return graph::reference_runner(std::move(network), result_.weights, context_.executor);
+    return runner(std::move(network), result_.weights);
+  }
+  Result<std::unique_ptr<graph::Runner>> runner(Network network, const TensorStore& weights) const {
+    if (options_.make_runner) return options_.make_runner(std::move(network), weights);
+    return graph::reference_runner(std::move(network), weights, context_.executor);
   }
 
   /// Calls `each` with the network's input, batch after batch.
@@ -154,19 +213,23 @@ class Walk {
     return {};
   }
 
-  /// Adds what one batch shows of a value to its Gram matrix.
-  Status add(const Group& group, const TensorView& value, std::optional<stats::Gram>& gram) const {
-    Tensor patches;
-    TensorView rows = value;
+  /// A value as rows of what the weights of the group multiply.
+  static Result<TensorView> input_rows(const Group& group, const TensorView& value, Tensor& patches) {
     if (group.convolution) {
       MCOMP_TRY(cut, graph::convolution_patches(*group.convolution, value));
       patches = std::move(cut);
-      rows = patches;
-    } else if (value.rank() != 2) {
-      const std::int64_t features = value.size(value.rank() - 1);
-      rows = TensorView(value.data(), value.dtype(),
-                        Shape{value.elements() / std::max<std::int64_t>(1, features), features});
+      return patches.view();
     }
+    if (value.rank() == 2) return value;
+    const std::int64_t features = value.size(value.rank() - 1);
+    return TensorView(value.data(), value.dtype(),
+                      Shape{value.elements() / std::max<std::int64_t>(1, features), features});
+  }
+
+  /// Adds what one batch shows of a value to its Gram matrix.
+  Status add(const Group& group, const TensorView& value, std::optional<stats::Gram>& gram) const {
+    Tensor patches;
+    MCOMP_TRY(rows, input_rows(group, value, patches));
     if (!gram) gram.emplace(rows.size(1));
     const Status added = gram->update(rows, {context_.executor, {}, context_.cancellation});
     return added ? added : added.error().within(fmt::format("input of '{}'", group.weights[0].first));
@@ -189,6 +252,63 @@ class Walk {
     return std::move(*gram);
   }
 
+  /// Runs the network as quantized so far beside the original one: what the group's inputs are now, and what the values
+  /// behind its layers lack.
+  Result<stats::Gram> observe_both(const Group& group, std::vector<Target>& targets) const {
+    std::size_t last = 0; // layer up to which the network runs
+    for (const auto& [layer, tensor] : group.weights) {
+      targets.push_back({target_value(network_, layer, options_.target)});
+      for (std::size_t i = 0; i < network_.layers.size(); ++i)
+        if (network_.layers[i].name == targets.back().value) last = std::max(last, i);
+    }
+    Network part = network_; // the layers until there, whether they lead to one output or not
+    part.layers.resize(last + 1);
+    part.output = part.layers.back().name;
+    MCOMP_TRY(now, runner(part));
+    MCOMP_TRY(before, runner(part, original_));
+    std::optional<stats::Gram> gram;
+    const Context inner{context_.executor, {}, context_.cancellation};
+    const auto add_batch = [&](const Tensor& input) -> Status {
+      std::map<std::string, Tensor, std::less<>> seen, wanted;
+      const auto keep = [&](std::map<std::string, Tensor, std::less<>>& into) {
+        return [&](std::string_view layer, const TensorView& output) {
+          const bool is_target =
+              std::any_of(targets.begin(), targets.end(), [&](const Target& t) { return t.value == layer; });
+          if (is_target || (&into == &seen && layer == group.value)) into.emplace(layer, *Tensor::copy_of(output));
+        };
+      };
+      MCOMP_TRY(a, now->run(input, keep(seen)));
+      MCOMP_TRY(b, before->run(input, keep(wanted)));
+      static_cast<void>(a), static_cast<void>(b);
+      if (group.value == graph::network_input) seen.emplace(group.value, input);
+      const auto inputs = seen.find(group.value);
+      if (inputs == seen.end()) return unseen(group.value);
+      Tensor patches;
+      MCOMP_TRY(rows, input_rows(group, inputs->second, patches));
+      if (!gram) gram.emplace(rows.size(1));
+      MCOMP_CHECK(gram->update(rows, inner));
+      for (Target& target : targets) {
+        const auto from = seen.find(target.value), to = wanted.find(target.value);
+        if (from == seen.end() || to == wanted.end()) return unseen(target.value);
+        MCOMP_TRY(lack, feature_rows(to->second));
+        MCOMP_TRY(have, feature_rows(from->second));
+        auto d = lack.mutable_values<float>();
+        const auto* h = static_cast<const float*>(have.data());
+        for (std::size_t i = 0; i < d.size(); ++i) d[i] -= h[i];
+        if (!target.moment) target.moment.emplace(lack.size(1), rows.size(1));
+        MCOMP_CHECK(target.moment->update(lack, rows, inner));
+      }
+      return {};
+    };
+    MCOMP_CHECK(batches(add_batch));
+    return std::move(*gram);
+  }
+
+  static Error unseen(const std::string& value) {
+    return {ErrorCode::insufficient_data, fmt::format("value '{}'", value),
+            "the runner showed no such value to its tap", "use a runner that reports every layer"};
+  }
+
   Status observe_all(const std::vector<Group>& groups, std::vector<std::optional<stats::Gram>>& grams) const {
     MCOMP_TRY(whole, runner(network_));
     for (std::size_t i = 0; i < groups.size(); ++i)
@@ -204,9 +324,7 @@ class Walk {
       return failure;
     }));
     for (std::size_t i = 0; i < groups.size(); ++i)
-      if (!grams[i])
-        return Error(ErrorCode::insufficient_data, fmt::format("value '{}'", groups[i].value),
-                     "the runner showed no such value to its tap", "use a runner that reports every layer");
+      if (!grams[i]) return unseen(groups[i].value);
     return {};
   }
 
@@ -221,6 +339,7 @@ class Walk {
   }
 
   const Network& network_;
+  const TensorStore& original_;
   const TensorView& samples_;
   const LayerMethod& method_;
   const LayerwiseOptions& options_;
@@ -236,6 +355,10 @@ Result<LayerwiseResult> quantize_layers(const Network& network, const TensorStor
                                         const Context& context) {
   if (!method)
     return Error(ErrorCode::invalid_argument, "method", "there is none", "pass a function that quantizes one weight");
+  if (options.target != LayerTarget::own_output && !options.sequential)
+    return Error(ErrorCode::invalid_argument, "target",
+                 "only a sequential walk has errors of earlier layers to make up for",
+                 "set sequential, or take own_output");
   MCOMP_CHECK(graph::infer_shapes(network));
   MCOMP_CHECK(graph::check_weights(network, weights));
   return Walk(network, weights, samples, method, options, context).run();

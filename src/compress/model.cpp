@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/sha256.hpp"
 #include "mcomp/io/safetensors.hpp"
 

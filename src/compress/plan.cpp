@@ -5,6 +5,7 @@
 
 #include "compress/strategies/builtin.hpp"
 #include "core/json.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/random.hpp"
 #include "mcomp/core/sha256.hpp"
 

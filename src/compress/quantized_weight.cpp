@@ -1,5 +1,7 @@
 #include "mcomp/compress/quantized_weight.hpp"
 
+#include "mcomp/core/format.hpp"
+
 namespace mcomp::inline v0::compress {
 
 namespace {

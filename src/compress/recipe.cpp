@@ -2,6 +2,7 @@
 
 #include "core/json.hpp"
 #include "mcomp/core/file.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::compress {
 

@@ -2,6 +2,7 @@
 
 #include "compress/strategies/builtin.hpp"
 #include "core/closest_name.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::compress {
 

@@ -5,6 +5,7 @@
 
 #include "core/try.hpp"
 #include "cost/limits.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::cost {
 

@@ -7,6 +7,7 @@
 
 #include "core/try.hpp"
 #include "cost/limits.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/cost/erlang.hpp"
 #include "mcomp/stats/distributions.hpp"
 

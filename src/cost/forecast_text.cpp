@@ -1,4 +1,5 @@
 #include "core/json.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/cost/forecast.hpp"
 
 namespace mcomp::inline v0::cost {

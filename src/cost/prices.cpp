@@ -9,6 +9,7 @@
 #include "core/closest_name.hpp"
 #include "core/json.hpp"
 #include "mcomp/core/file.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::cost {
 

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/evaluate/verdict.hpp"
 
 namespace mcomp::inline v0::evaluate {

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/json.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::evaluate {
 

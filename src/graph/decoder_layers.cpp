@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/eigen.hpp"
 
 namespace mcomp::inline v0::graph::detail {

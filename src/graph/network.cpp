@@ -7,6 +7,7 @@
 
 #include "core/closest_name.hpp"
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::graph {
 

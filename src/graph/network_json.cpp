@@ -1,4 +1,5 @@
 #include "core/json.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/graph/network.hpp"
 
 namespace mcomp::inline v0::graph {

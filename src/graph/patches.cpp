@@ -2,6 +2,7 @@
 
 #include "core/try.hpp"
 #include "graph/im2col.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::graph {
 

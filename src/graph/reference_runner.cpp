@@ -1,6 +1,7 @@
 #include "mcomp/graph/reference_runner.hpp"
 
 #include "graph/reference_layers.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::graph {
 

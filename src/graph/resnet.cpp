@@ -1,6 +1,7 @@
 #include "mcomp/graph/resnet.hpp"
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::graph {
 

@@ -1,4 +1,5 @@
 #include "graph/sequences.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::graph::detail {
 

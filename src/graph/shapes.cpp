@@ -4,6 +4,7 @@
 
 #include "core/closest_name.hpp"
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/graph/network.hpp"
 
 namespace mcomp::inline v0::graph {

@@ -4,6 +4,8 @@
 #include <array>
 #include <regex>
 
+#include "mcomp/core/format.hpp"
+
 namespace mcomp::inline v0::io::detail {
 
 namespace {

@@ -3,6 +3,7 @@
 
 #include "io/bit_packing.hpp"
 #include "io/compressed_tensors_config.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/io/compressed_tensors.hpp"
 
 namespace mcomp::inline v0::io {
@@ -68,6 +69,10 @@ class LayerReader {
     }
     return {1, 1};
   }
+  Result<DType> scale_dtype() const {
+    MCOMP_TRY(view, store_.find(layer_ + ".weight_scale"));
+    return view.dtype();
+  }
   /// The scales in f32, in the shape that QuantizedTensor wants.
   Result<Tensor> scales(std::int64_t rows, std::int64_t columns) const {
     MCOMP_TRY(view, store_.find(layer_ + ".weight_scale"));
@@ -102,7 +107,8 @@ class LayerReader {
                 .symmetric = scheme_.symmetric,
                 .granularity = granularity(scheme_.strategy),
                 .group_size = scheme_.group_size,
-                .group_rows = scheme_.block_rows};
+                .group_rows = scheme_.block_rows,
+                .scale_dtype = *scale_dtype()};
     q.codes = *Tensor::uninitialized(scheme_.symmetric ? DType::int8 : DType::uint8, shape);
     // Symmetric codes are stored from 0 on; affine ones keep that form together with their zero points.
     const int offset = scheme_.symmetric ? 1 << (scheme_.bits - 1) : 0;
@@ -171,7 +177,8 @@ class LayerReader {
                 .symmetric = scheme_.symmetric,
                 .granularity = granularity(scheme_.strategy),
                 .group_size = scheme_.group_size,
-                .group_rows = scheme_.block_rows};
+                .group_rows = scheme_.block_rows,
+                .scale_dtype = *scale_dtype()};
     MCOMP_TRY(codes, Tensor::copy_of(weight));
     q.codes = std::move(codes);
     q.zero_points = *Tensor::zeros(DType::int32, group_scales.shape());

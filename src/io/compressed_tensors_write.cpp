@@ -5,6 +5,7 @@
 
 #include "core/json.hpp"
 #include "io/bit_packing.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/io/compressed_tensors.hpp"
 
 namespace mcomp::inline v0::io {
@@ -39,7 +40,7 @@ class Writer {
   Result<Written> write(const CompressedLayer& layer, const QuantizedTensor& q) {
     MCOMP_CHECK(check_matrix(layer, q.shape()));
     MCOMP_TRY(arguments, integer_arguments(layer, q));
-    MCOMP_CHECK(put_scales(layer.name, q.scheme.granularity, q.scales));
+    MCOMP_CHECK(put_scales(layer.name, q.scheme.granularity, q.scales, q.scheme.scale_dtype));
     const int bits = bit_width(q.scheme.dtype);
     const bool packed = bits < 8 || options_.packed_int8;
     if (packed)
@@ -60,7 +61,7 @@ class Writer {
       return Error(ErrorCode::unsupported, layer.name,
                    fmt::format("float-quantized has no {} weights", q.format.element), "use e4m3");
     MCOMP_CHECK(dequantize(q)); // that the parts fit together
-    MCOMP_CHECK(put_scales(layer.name, q.format.granularity, q.scales));
+    MCOMP_CHECK(put_scales(layer.name, q.format.granularity, q.scales, DType::f32));
     Tensor weight = tensor(DType::f8_e4m3, q.shape());
     std::copy_n(static_cast<const std::byte*>(q.codes.data()), q.codes.bytes(), static_cast<std::byte*>(weight.data()));
     tensors_.put(layer.name + ".weight", std::move(weight));
@@ -176,16 +177,17 @@ class Writer {
     return arguments;
   }
 
-  Status put_scales(const std::string& layer, Granularity granularity, const Tensor& scales) {
+  Status put_scales(const std::string& layer, Granularity granularity, const Tensor& scales, DType own) {
+    const DType dtype = options_.scale_dtype.value_or(own);
     const Shape shape = granularity == Granularity::per_tensor ? Shape{1} : scales.shape();
-    Tensor stored = tensor(options_.scale_dtype, shape);
+    Tensor stored = tensor(dtype, shape);
     const auto values = *scales.values<float>("scales");
     for (std::size_t i = 0; i < values.size(); ++i) {
       float kept = values[i];
-      if (options_.scale_dtype == DType::f16) {
+      if (dtype == DType::f16) {
         stored.mutable_values<half>()[i] = to_half(values[i]);
         kept = to_float(to_half(values[i]));
-      } else if (options_.scale_dtype == DType::bf16) {
+      } else if (dtype == DType::bf16) {
         stored.mutable_values<bfloat16>()[i] = to_bfloat16(values[i]);
         kept = to_float(to_bfloat16(values[i]));
       } else {
@@ -193,7 +195,7 @@ class Writer {
       }
       if (kept != values[i])
         return Error(ErrorCode::invalid_value, layer + ".weight_scale",
-                     fmt::format("scale {} is {}, which {} cannot hold", i, values[i], options_.scale_dtype),
+                     fmt::format("scale {} is {}, which {} cannot hold", i, values[i], dtype),
                      "quantize with scales of that type, or store them in f32");
     }
     tensors_.put(layer + ".weight_scale", std::move(stored));
@@ -264,8 +266,9 @@ Result<CompressedTensorsFile> to_compressed_tensors(std::span<const CompressedLa
                                                     const CompressedTensorsOptions& options) {
   if (layers.empty())
     return Error(ErrorCode::invalid_argument, "layers", "there is no layer to write", "pass at least one");
-  if (options.scale_dtype != DType::f32 && options.scale_dtype != DType::f16 && options.scale_dtype != DType::bf16)
-    return Error(ErrorCode::invalid_argument, "scale_dtype", fmt::format("scales cannot be {}", options.scale_dtype),
+  if (const DType scales = options.scale_dtype.value_or(DType::f32);
+      scales != DType::f32 && scales != DType::f16 && scales != DType::bf16)
+    return Error(ErrorCode::invalid_argument, "scale_dtype", fmt::format("scales cannot be {}", scales),
                  "choose f32, f16 or bf16");
   CompressedTensorsFile file;
   Writer writer(options, file.tensors);

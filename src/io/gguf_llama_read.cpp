@@ -2,6 +2,7 @@
 
 #include "core/try.hpp"
 #include "io/gguf_llama_names.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/graph/reference_runner.hpp"
 #include "mcomp/io/gguf_llama.hpp"
 #include "mcomp/quant/block_activations.hpp"

@@ -6,6 +6,7 @@
 #include "core/try.hpp"
 #include "io/gguf_format.hpp"
 #include "io/gguf_llama_names.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/io/gguf_llama.hpp"
 
 namespace mcomp::inline v0::io {

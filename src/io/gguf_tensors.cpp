@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/io/gguf.hpp"
 
 namespace mcomp::inline v0::io {

@@ -6,6 +6,7 @@
 
 #include "io/safetensors_format.hpp"
 #include "mcomp/core/file.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::io {
 
@@ -55,8 +56,8 @@ Result<std::string_view> header_text(std::span<const std::byte> bytes, const std
 Result<DType> read_dtype(const std::string& name, const std::string& subject) {
   for (const auto& [text, dtype] : detail::dtype_names)
     if (text == name) return dtype;
-  for (const std::string_view text : {"F4", "F6_E2M3", "F6_E3M2", "F8_E4M3FNUZ",
-                                      "F8_E5M2FNUZ", "U16", "U32", "U64", "C64"})
+  for (const std::string_view text :
+       {"F4", "F6_E2M3", "F6_E3M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "U16", "U32", "U64", "C64"})
     if (text == name)
       return Error(ErrorCode::unsupported, subject, fmt::format("dtype {} is not available here", name),
                    "convert the tensor to F32, F16, BF16 or a signed integer type before");

@@ -2,6 +2,7 @@
 
 #include "io/safetensors_format.hpp"
 #include "mcomp/core/file.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/io/safetensors.hpp"
 
 namespace mcomp::inline v0::io {

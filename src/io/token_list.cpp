@@ -6,6 +6,7 @@
 
 #include "core/try.hpp"
 #include "mcomp/core/file.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::io {
 

@@ -2,6 +2,7 @@
 
 #include "core/try.hpp"
 #include "kernels/layer_kernel.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::kernels {
 

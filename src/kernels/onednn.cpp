@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "mcomp/core/format.hpp"
 #include "core/try.hpp"
 #include "mcomp/kernels/capabilities.hpp"
 

@@ -1,6 +1,7 @@
 #include "mcomp/kernels/reference.hpp"
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::kernels::reference {
 

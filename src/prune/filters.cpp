@@ -8,6 +8,7 @@
 
 #include "core/try.hpp"
 #include "graph/sequences.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::prune {
 

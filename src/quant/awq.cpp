@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "mcomp/core/format.hpp"
 #include "quant/clip_options.hpp"
 #include "quant/output_error.hpp"
 #include "quant/scheme_codes.hpp"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "mcomp/core/format.hpp"
 #include "quant/output_error.hpp"
 #include "quant/weight_matrix.hpp"
 

@@ -8,6 +8,7 @@
 #include "core/closest_name.hpp"
 #include "core/simd_dispatch.hpp"
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "quant/block_bytes.hpp"
 #include "quant/block_codecs.hpp"
 #include "quant/block_rounding.hpp"

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "mcomp/core/format.hpp"
 #include "quant/clip_options.hpp"
 #include "quant/scheme_codes.hpp"
 #include "quant/weight_matrix.hpp"

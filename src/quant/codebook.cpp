@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "quant/importance.hpp"
 #include "quant/kmeans.hpp"
 

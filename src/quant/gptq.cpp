@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "mcomp/core/format.hpp"
 #include "quant/block_codecs.hpp"
 #include "quant/clip_options.hpp"
 #include "quant/coordinate_descent.hpp"

@@ -15,7 +15,7 @@ namespace mcomp::inline v0::quant::detail {
 /// ||e R||^2 = sum_j (e_j R_jj + sum_{i<j} e_i R_ij)^2, so the best value of column j given those before it is
 /// w_j + sum_{i<j} e_i R_ij / R_jj (Babai's nearest plane). One factorization, and no inverse is formed.
 struct HessianFactor {
-  Tensor r;                        ///< f32 [n, n]; below the diagonal undefined
+  Tensor r;                        ///< f32 [n, n]: R, and below the diagonal R^T
   std::vector<std::int32_t> order; ///< column at each position
   double unit = 1;                 ///< mean of the diagonal over live columns; r belongs to H / unit
   double damping = 0;              ///< added to the diagonal, as a share of `unit`

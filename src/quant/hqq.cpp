@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "mcomp/core/format.hpp"
 #include "quant/rounding.hpp"
 #include "quant/scheme_codes.hpp"
 #include "quant/weight_matrix.hpp"

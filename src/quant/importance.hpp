@@ -4,6 +4,7 @@
 #include <span>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/tensor.hpp"
 
 namespace mcomp::inline v0::quant::detail {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "quant/importance.hpp"
 
 namespace mcomp::inline v0::quant {

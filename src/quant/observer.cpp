@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::quant {
 

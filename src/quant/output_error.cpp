@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/matrix_product.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/quant/gptq.hpp"
 #include "quant/weight_matrix.hpp"
 

@@ -6,6 +6,7 @@
 #include "core/try.hpp"
 #include "graph/reference_layers.hpp"
 #include "graph/sequences.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::quant {
 

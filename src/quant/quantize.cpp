@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "quant/grouping.hpp"
 #include "quant/rounding.hpp"
 
@@ -88,7 +89,8 @@ Status check_parts(const QuantizedTensor& q) {
 std::int64_t QuantizedTensor::stored_bytes() const noexcept {
   const std::int64_t width = bit_width(scheme.dtype);
   const std::int64_t zero_bits = scheme.symmetric ? 0 : zero_points.elements() * width;
-  return (codes.elements() * width + 7) / 8 + scales.bytes() + (zero_bits + 7) / 8;
+  return (codes.elements() * width + 7) / 8 + scales.elements() * bit_width(scheme.scale_dtype) / 8 +
+         (zero_bits + 7) / 8;
 }
 
 double QuantizedTensor::compression() const noexcept {
@@ -141,7 +143,8 @@ Result<QuantizedTensor> quantize(const TensorView& weight, const Scheme& scheme,
         extremes(w + r * g.columns + first, n, &of_row.min, &of_row.max);
         range = {std::min(range.min, of_row.min), std::max(range.max, of_row.max)};
       }
-      const Parameters p = *parameters_for(range, scheme.dtype, scheme.symmetric);
+      Parameters p = *parameters_for(range, scheme.dtype, scheme.symmetric);
+      p.scale = stored_scale(p.scale, scheme);
       scales[static_cast<std::size_t>(i)] = p.scale;
       zero_points[static_cast<std::size_t>(i)] = p.zero_point;
       for (std::int64_t r = row; r < last_row; ++r)

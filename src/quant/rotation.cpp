@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/random.hpp"
 
 namespace mcomp::inline v0::quant {

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "quant/grouping.hpp"
 #include "quant/weight_matrix.hpp"
 

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "quant/rounding.hpp"
 
 namespace mcomp::inline v0::quant {
@@ -32,6 +33,7 @@ std::string to_string(const Scheme& scheme) {
   if (scheme.granularity == Granularity::per_group) text += fmt::format(" of {}", scheme.group_size);
   if (scheme.granularity == Granularity::per_block)
     text += fmt::format(" of {} x {}", scheme.group_rows, scheme.group_size);
+  if (scheme.scale_dtype != DType::f32) text += fmt::format(", {} scales", scheme.scale_dtype);
   return text;
 }
 
@@ -58,6 +60,9 @@ Status check(const Scheme& scheme) {
     return Error(ErrorCode::invalid_argument, "quantization scheme", "the full range is an affine scheme's anyway",
                  "set full_range with symmetric schemes only");
   if (auto range = code_range(scheme.dtype, scheme.symmetric); !range) return range.error();
+  if (scheme.scale_dtype != DType::f32 && scheme.scale_dtype != DType::f16 && scheme.scale_dtype != DType::bf16)
+    return Error(ErrorCode::invalid_dtype, "quantization scheme",
+                 fmt::format("scales cannot be {}", scheme.scale_dtype), "use f32, f16 or bf16");
   const bool block = scheme.granularity == Granularity::per_block;
   const bool grouped = block || scheme.granularity == Granularity::per_group;
   if (grouped && scheme.group_size <= 0)
@@ -72,6 +77,22 @@ Status check(const Scheme& scheme) {
                  fmt::format("{} rows in a group with scales {}", scheme.group_rows, scheme.granularity),
                  "give the rows of a block, such as 128, with per_block only");
   return {};
+}
+
+float stored_scale(float scale, const Scheme& scheme) noexcept {
+  switch (scheme.scale_dtype) {
+  case DType::f16: {
+    constexpr float least = 0x1p-24f, most = 65504;
+    return to_float(to_half(std::clamp(scale, least, most)));
+  }
+  case DType::bf16: {
+    // No code may become infinite when the scale is rounded up.
+    const float most = 0x1.fep127f / static_cast<float>(1 << bit_width(scheme.dtype));
+    return to_float(to_bfloat16(std::clamp(scale, std::numeric_limits<float>::min(), most)));
+  }
+  default:
+    return scale;
+  }
 }
 
 Result<Parameters> parameters_for(const Range& range, DType dtype, bool symmetric) {

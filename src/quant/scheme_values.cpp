@@ -61,6 +61,7 @@ std::int32_t SchemeValues::zero_point(const BlockGrid& grid) const noexcept {
 
 BlockGrid SchemeValues::grid(float scale, std::int32_t zero_point) const noexcept {
   BlockGrid result;
+  scale = stored_scale(scale, scheme_);
   result.scale[0] = scale;
   if (scheme_.symmetric) return result;
   result.offset[0] = -static_cast<float>(zero_point) * scale;
@@ -149,7 +150,7 @@ void SchemeValues::round_scales(std::span<const float>, BlockGrid& grid) const {
   const float reach = static_cast<float>(range_.highest - range_.lowest);
   const float most = std::numeric_limits<float>::max() / reach;
   float scale = std::isfinite(grid.scale[0]) ? std::abs(grid.scale[0]) : least;
-  scale = std::clamp(scale, least, most);
+  scale = stored_scale(std::clamp(scale, least, most), scheme_);
   std::int32_t zero = middle_;
   if (!scheme_.symmetric) {
     const double wish = -static_cast<double>(grid.offset[0]) / static_cast<double>(scale);

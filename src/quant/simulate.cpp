@@ -5,6 +5,7 @@
 #include "graph/im2col.hpp"
 #include "graph/reference_layers.hpp"
 #include "mcomp/core/eigen.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/quant/program.hpp"
 #include "quant/epilogue.hpp"
 

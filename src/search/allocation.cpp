@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "search/core_search.hpp"
 
 namespace mcomp::inline v0::search {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "search/knapsack.hpp"
 
 namespace mcomp::inline v0::search::detail {

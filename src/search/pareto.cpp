@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "search/knapsack.hpp"
 
 namespace mcomp::inline v0::search {

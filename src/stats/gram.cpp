@@ -6,6 +6,7 @@
 
 #include "core/matrix_product.hpp"
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::stats {
 

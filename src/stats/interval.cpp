@@ -1,5 +1,6 @@
 #include "mcomp/stats/interval.hpp"
 
+#include "mcomp/core/format.hpp"
 #include "stats/interval.hpp"
 
 namespace mcomp::inline v0::stats {

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/stats/distributions.hpp"
 #include "stats/interval.hpp"
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/stats/distributions.hpp"
 #include "stats/interval.hpp"
 

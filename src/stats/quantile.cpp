@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/stats/distributions.hpp"
 #include "stats/interval.hpp"
 

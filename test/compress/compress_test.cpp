@@ -5,6 +5,7 @@
 #include "data.hpp"
 #include "mcomp/compress/artifact.hpp"
 #include "mcomp/core/file.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/random.hpp"
 #include "mcomp/graph/reference_runner.hpp"
 #include "mcomp/graph/resnet.hpp"

@@ -7,6 +7,7 @@
 
 #include "catch.hpp"
 #include "data.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/random.hpp"
 #include "mcomp/cost/erlang.hpp"
 #include "mcomp/stats/distributions.hpp"

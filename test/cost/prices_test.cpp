@@ -8,6 +8,7 @@
 #include "catch.hpp"
 #include "data.hpp"
 #include "mcomp/core/file.hpp"
+#include "mcomp/core/format.hpp"
 
 using namespace mcomp;
 using mcomp::cost::PriceCatalogue;

@@ -6,6 +6,7 @@
 
 #include "catch.hpp"
 #include "data.hpp"
+#include "mcomp/core/format.hpp"
 
 using namespace mcomp;
 using namespace mcomp::evaluate;

@@ -4,6 +4,7 @@
 
 #include "catch.hpp"
 #include "data.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/graph/resnet.hpp"
 #include "random_network.hpp"
 

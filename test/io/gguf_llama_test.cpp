@@ -6,6 +6,7 @@
 
 #include "catch.hpp"
 #include "data.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/random.hpp"
 #include "mcomp/evaluate/language.hpp"
 #include "mcomp/graph/reference_runner.hpp"

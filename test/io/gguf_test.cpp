@@ -9,6 +9,7 @@
 #include "data.hpp"
 #include "io/gguf_bytes.hpp"
 #include "mcomp/core/file.hpp"
+#include "mcomp/core/format.hpp"
 
 using namespace mcomp;
 using namespace mcomp::io;

@@ -4,6 +4,7 @@
 
 #include "catch.hpp"
 #include "data.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/random.hpp"
 #include "mcomp/graph/reference_runner.hpp"
 #include "mcomp/graph/resnet.hpp"

@@ -1,6 +1,7 @@
 #include "mcomp/quant/adaround.hpp"
 
 #include "correlated_layer.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/quant/gptq.hpp"
 
 using namespace mcomp;

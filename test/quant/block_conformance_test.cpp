@@ -4,6 +4,7 @@
 
 #include "catch.hpp"
 #include "data.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/random.hpp"
 #include "mcomp/quant/block_format.hpp"
 #include "oracle/ggml.hpp"

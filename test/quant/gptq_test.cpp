@@ -8,6 +8,7 @@
 #include <Eigen/Dense>
 
 #include "correlated_layer.hpp"
+#include "mcomp/core/format.hpp"
 
 using namespace mcomp;
 using namespace mcomp::quant;

@@ -11,6 +11,7 @@
 
 #include "catch.hpp"
 #include "data.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/core/random.hpp"
 #include "random_allocation.hpp"
 

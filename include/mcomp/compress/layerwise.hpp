@@ -31,10 +31,18 @@ namespace mcomp::inline v0::compress {
 struct LayerProblem {
   std::string layer;  ///< the first layer that multiplies by it
   std::string tensor; ///< name of the weight
-  TensorView weight;  ///< [out, in] or [out, in / groups, kernel height, kernel width]
+  TensorView weight;  ///< [out, in] or [out, in / groups, kernel height, kernel width]; what to quantize
   /// Second moments of what the matrix [out, the rest] is multiplied by. Of an embedding's table that no layer
   /// multiplies by, the identity: its rows are looked up, not summed.
   const stats::Gram* inputs = nullptr;
+};
+
+/// What the layers of a sequential walk are made to reproduce.
+enum class LayerTarget {
+  own_output,      ///< what its weight makes of the inputs that it sees
+  original_output, ///< what the layer gave in the original network: it makes up for errors of the layers before it
+  residual_sum, ///< the same behind the sum that follows the layer, where one does, so that what the other summand has
+                ///< lost is made up for too
 };
 
 /// Quantizes one weight; an error ends the walk.
@@ -46,6 +54,12 @@ struct LayerwiseOptions {
   /// Whether a layer sees the inputs of the network as quantized so far. Otherwise all see those of the original one,
   /// which takes one pass over the samples instead of one for every input, and all Gram matrices at once in memory.
   bool sequential = true;
+  /// All but `own_output` replace a weight by quant::compensate before it is quantized; needs `sequential`. Each costs
+  /// another pass of the original network.
+  LayerTarget target = LayerTarget::own_output;
+  double target_damping = 0.01; ///< of quant::compensate
+  /// False: every layer is shown to the method and none is replaced, so that each sees the original network.
+  bool replace = true;
   std::int64_t batch = 8; ///< samples that run at once; a constant, since sums depend on it
   /// Runs a network; default: graph::reference_runner.
   std::function<Result<std::unique_ptr<graph::Runner>>(graph::Network, TensorStore)> make_runner{};
@@ -62,10 +76,12 @@ struct LayerwiseResult {
 
 /// Tables of embeddings come first (a tied head's inputs are then those of the original network), the others in the
 /// order of the layers. Progress counts weights.
+/// The errors that `method` sees are those of the compensated weight where the target asks for one.
 /// @param samples raw, [samples, ...] as `graph::normalize` takes them: images or int32 tokens
-/// Errors: not_found for a weight that is named but has no layer; insufficient_data without samples; unsupported for
-/// convolutions in groups and for weights that several layers with different inputs share; those of the method, of the
-/// runner, and of check_weights; cancelled.
+/// Errors: invalid_argument for a target that asks for a sequential walk without one; not_found for a weight that is
+/// named but has no layer; insufficient_data without samples; unsupported for convolutions in groups and for weights
+/// that several layers with different inputs share; those of the method, of the runner, and of check_weights;
+/// cancelled.
 [[nodiscard]] MCOMP_API Result<LayerwiseResult>
 quantize_layers(const graph::Network& network, const TensorStore& weights, const TensorView& samples,
                 const LayerMethod& method, const LayerwiseOptions& options = {}, const Context& context = {});

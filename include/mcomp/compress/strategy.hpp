@@ -19,8 +19,9 @@
 //   prune_filters          "fraction" (required), "score" ("l1", "l2", "batch_norm_scale"), "scope" ("uniform",
 //                          "global"), "channel_multiple" (1). Use it before fold_batch_norm for batch_norm_scale.
 //   quantize               "weights": {"dtype" ("int2" ... "int8"), "granularity" ("per_channel" or "per_tensor"),
-//                          "method" ("nearest", "clipped", "gptq"), "refine" (0; rounds, with gptq)}, "activations": {"observer", "percentile", "averaging_constant", "bins"}, "keep_f32":
-//                          [layers], "never_slower" (true). Runs convolutions and linear layers in integers with uint8
+//                          "method" ("nearest", "clipped", "gptq"), "refine" (0; rounds, with gptq)}, "activations":
+//                          {"observer", "percentile", "averaging_constant", "bins"}, "keep_f32": [layers],
+//                          "never_slower" (true). Runs convolutions and linear layers in integers with uint8
 //                          activations; where the workbench can time layers, those that would not become faster stay.
 //   calibrate_temperature  "held_out" (false): whether the network was not trained on the calibration samples. Fits the
 //                          temperature on calibration samples that set no range, with labels. Samples that give none
@@ -47,8 +48,8 @@ struct Decision {
   std::string options;    ///< JSON, as the recipe gave them
   std::string parameters; ///< JSON, what was found; with `tensors` all that `apply` needs
   std::vector<PlanEntry> entries;
-  /// What was computed from samples: codes and scales of weights. Not part of a plan's JSON; an artifact holds the weights
-  /// that they became.
+  /// What was computed from samples: codes and scales of weights. Not part of a plan's JSON; an artifact holds the
+  /// weights that they became.
   TensorStore tensors{};
 
   friend bool operator==(const Decision&, const Decision&) = default;

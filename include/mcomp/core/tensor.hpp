@@ -59,11 +59,7 @@ class TensorView {
   template <class T> [[nodiscard]] static Result<TensorView> of(std::span<const T> values, Shape shape) {
     auto bytes = byte_size(dtype_of<T>, shape, "view");
     if (!bytes) return bytes.error();
-    if (shape.elements() != static_cast<std::int64_t>(values.size()))
-      return Error(
-          ErrorCode::invalid_shape, "view",
-          fmt::format("shape {} needs {} elements, the span has {}", to_string(shape), shape.elements(), values.size()),
-          "pass a shape whose product is the number of elements");
+    if (shape.elements() != static_cast<std::int64_t>(values.size())) return wrong_size(shape, values.size());
     return TensorView(values.data(), dtype_of<T>, std::move(shape));
   }
 
@@ -91,6 +87,7 @@ class TensorView {
 
  private:
   [[nodiscard]] MCOMP_API Status check_access(DType wanted, std::string_view subject) const;
+  [[nodiscard]] MCOMP_API static Error wrong_size(const Shape& shape, std::size_t values);
 
   const void* data_ = nullptr;
   DType dtype_ = DType::f32;

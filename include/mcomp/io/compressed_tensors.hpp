@@ -41,9 +41,10 @@ struct CompressedLayer {
 [[nodiscard]] MCOMP_API Result<Tensor> dequantize(const CompressedLayer& layer);
 
 struct CompressedTensorsOptions {
-  /// Element type of the scales of integer and float layers: f32, f16 or bf16. Scales that it cannot hold exactly are
-  /// an error, since rounding them here would change the weights.
-  DType scale_dtype = DType::f32;
+  /// Element type of the scales of integer and float layers: f32, f16 or bf16; none: of integer layers what their
+  /// scheme says, of float layers f32. Scales that it cannot hold exactly are an error, since rounding them here would
+  /// change the weights.
+  std::optional<DType> scale_dtype{};
   bool packed_int8 = false; ///< store int8 layers as pack-quantized too
   /// Also quantize the input of the layers when they run, one scale a token: int8 with integer layers, e4m3 with float
   /// ones.

@@ -21,7 +21,7 @@ struct QuantizedTensor {
   Tensor zero_points; ///< int32, shape of `scales`; all zero for symmetric signed types
 
   [[nodiscard]] const Shape& shape() const noexcept { return codes.shape(); }
-  /// Bytes when stored: packed codes, f32 scales and, for affine schemes, one code a zero point.
+  /// Bytes when stored: packed codes, scales in their type and, for affine schemes, one code a zero point.
   [[nodiscard]] MCOMP_API std::int64_t stored_bytes() const noexcept;
   /// f32 bytes divided by `stored_bytes`.
   [[nodiscard]] MCOMP_API double compression() const noexcept;

@@ -27,6 +27,9 @@ struct Scheme {
   /// Symmetric schemes: codes go down to the lowest one of the type (-8 .. 7), as weight-only formats and their kernels
   /// have it. Scales are then still those of -7 .. 7.
   bool full_range = false;
+  /// How scales are stored: f32, f16 or bf16. They are rounded to it before any code is chosen, so that codes suit what is
+  /// stored; one below the smallest number of the type becomes that number.
+  DType scale_dtype = DType::f32;
 
   friend bool operator==(const Scheme&, const Scheme&) = default;
 };
@@ -57,6 +60,9 @@ struct Range {
   float max = 0;
   friend bool operator==(const Range&, const Range&) = default;
 };
+
+/// The number of `scheme.scale_dtype` that is nearest to a positive scale, and never 0 or infinite.
+[[nodiscard]] MCOMP_API float stored_scale(float scale, const Scheme& scheme) noexcept;
 
 /// Scale and zero point of one group of numbers (or of one activation tensor).
 struct Parameters {

@@ -2,6 +2,7 @@
 
 #include "compress/strategies/builtin.hpp"
 #include "mcomp/calibrate/temperature.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::compress::detail {
 

@@ -1,4 +1,5 @@
 #include "compress/strategies/builtin.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/prune/filters.hpp"
 
 namespace mcomp::inline v0::compress::detail {

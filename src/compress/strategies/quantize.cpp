@@ -4,6 +4,7 @@
 #include "compress/strategies/builtin.hpp"
 #include "compress/strategies/weight_method.hpp"
 #include "core/closest_name.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/quant/observer.hpp"
 
 namespace mcomp::inline v0::compress::detail {

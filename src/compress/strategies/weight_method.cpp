@@ -3,6 +3,8 @@
 #include <array>
 #include <utility>
 
+#include "mcomp/core/format.hpp"
+
 namespace mcomp::inline v0::compress::detail {
 
 using mcomp::detail::Json;
