@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <span>
 #include <vector>
 
 #include "core/try.hpp"
 #include "mcomp/core/format.hpp"
+#include "mcomp/stats/distributions.hpp"
 #include "quant/importance.hpp"
 #include "quant/kmeans.hpp"
 
@@ -123,11 +125,77 @@ Status check_options(const TensorView& weight, const CodebookOptions& options) {
   return {};
 }
 
+double normal_density(double x) {
+  return std::exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi);
+}
+
+/// The conditions of Max: a level is the mean of its cell, and a border the middle of two levels. Solved by Newton's
+/// method, whose matrix has three diagonals, from the levels that are best for many bits: quantiles of a normal
+/// distribution with three times the variance (Panter and Dite 1951).
+std::vector<float> lloyd_max_levels(int bits) {
+  const std::size_t half = std::size_t{1} << (bits - 1); // positive levels; the others mirror them
+  std::vector<double> level(half), below(half), diagonal(half), above(half), lack(half);
+  for (std::size_t i = 0; i < half; ++i)
+    level[i] =
+        std::sqrt(3.0) * stats::normal_quantile(0.5 + 0.5 * (static_cast<double>(i) + 0.5) / static_cast<double>(half));
+  constexpr int most = 100;
+  for (int iteration = 0; iteration < most; ++iteration) {
+    for (std::size_t i = 0; i < half; ++i) {
+      const bool last = i + 1 == half;
+      const double low = i == 0 ? 0 : (level[i - 1] + level[i]) / 2, high = last ? 0 : (level[i] + level[i + 1]) / 2;
+      const double at_low = normal_density(low), at_high = last ? 0 : normal_density(high);
+      const double mass = stats::normal_cdf(-low) - (last ? 0 : stats::normal_cdf(-high));
+      const double mean = (at_low - at_high) / mass;
+      const double by_low = i == 0 ? 0 : at_low * (mean - low) / mass, by_high = at_high * (high - mean) / mass;
+      lack[i] = mean - level[i];
+      below[i] = -by_low / 2, diagonal[i] = 1 - (by_low + by_high) / 2, above[i] = -by_high / 2;
+    }
+    for (std::size_t i = 1; i < half; ++i) { // elimination
+      const double factor = below[i] / diagonal[i - 1];
+      diagonal[i] -= factor * above[i - 1];
+      lack[i] -= factor * lack[i - 1];
+    }
+    double moved = 0;
+    for (std::size_t i = half; i > 0; --i) {
+      const double step = (lack[i - 1] - (i < half ? above[i - 1] * lack[i] : 0)) / diagonal[i - 1];
+      lack[i - 1] = step;
+      level[i - 1] += step;
+      moved = std::max(moved, std::abs(step));
+    }
+    if (moved < 1e-13) break;
+  }
+  std::vector<float> result;
+  for (std::size_t i = half; i > 0; --i) result.push_back(static_cast<float>(-level[i - 1]));
+  for (const double x : level) result.push_back(static_cast<float>(x));
+  return result;
+}
+
+/// Whether a table is one that readers know without being told.
+bool is_constant(const Tensor& codebook, int bits) {
+  if (codebook.rank() != 2 || codebook.size(0) != 1 || codebook.dtype() != DType::f32) return false;
+  const auto table = *codebook.values<float>("codebook");
+  if (bits == 4 && std::equal(table.begin(), table.end(), nf4_values().begin(), nf4_values().end())) return true;
+  const auto levels = normal_levels(bits);
+  return levels && std::equal(table.begin(), table.end(), levels->begin(), levels->end());
+}
+
 } // namespace
 
+Result<std::vector<float>> normal_levels(int bits) {
+  if (bits < 2 || bits > 8)
+    return Error(ErrorCode::invalid_argument, "bits", fmt::format("{} is not within 2 .. 8", bits),
+                 "choose a code of 2 to 8 bits");
+  static const auto tables = [] {
+    std::array<std::vector<float>, 9> all;
+    for (int b = 2; b <= 8; ++b) all[static_cast<std::size_t>(b)] = lloyd_max_levels(b);
+    return all;
+  }();
+  return tables[static_cast<std::size_t>(bits)];
+}
+
 std::int64_t CodebookTensor::stored_bytes() const noexcept {
-  const bool constant = scales.elements() > 0; // NF4's table is part of the format
-  return (codes.elements() * bits + 7) / 8 + scales.bytes() + (constant ? 0 : codebook.bytes());
+  return (codes.elements() * bits + 7) / 8 + scales.elements() * bit_width(scale_dtype) / 8 +
+         (is_constant(codebook, bits) ? 0 : codebook.bytes());
 }
 
 double CodebookTensor::compression() const noexcept {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <vector>
 
 #include "mcomp/core/context.hpp"
 #include "mcomp/core/tensor.hpp"
@@ -19,13 +20,15 @@ namespace mcomp::inline v0::quant {
 /// value = codebook[code] * scale of the group; without scales codebook[code].
 struct CodebookTensor {
   int bits = 4;
-  Tensor codes;                ///< uint8, one code a byte, in the shape of the source
-  Tensor codebook;             ///< f32 [tables, 2^bits], ascending; one table for all rows or one for each
-  Tensor scales;               ///< f32 [rows, groups]; no elements where the table holds the values themselves
-  std::int64_t group_size = 0; ///< weights that share a scale
+  Tensor codes;                   ///< uint8, one code a byte, in the shape of the source
+  Tensor codebook;                ///< f32 [tables, 2^bits], ascending; one table for all rows or one for each
+  Tensor scales;                  ///< f32 [rows, groups]; no elements where the table holds the values themselves
+  std::int64_t group_size = 0;    ///< weights that share a scale
+  DType scale_dtype = DType::f32; ///< how scales are stored: f32, f16 or bf16
 
   [[nodiscard]] const Shape& shape() const noexcept { return codes.shape(); }
-  /// Bytes when stored: packed codes, f32 scales, and tables that are not a constant of the format in f32.
+  /// Bytes when stored: packed codes, scales in their type, and in f32 tables that are neither `nf4_values` nor
+  /// `normal_levels`.
   [[nodiscard]] MCOMP_API std::int64_t stored_bytes() const noexcept;
   [[nodiscard]] MCOMP_API double compression() const noexcept;
 };
@@ -34,6 +37,11 @@ struct CodebookTensor {
 
 /// The values of NF4 times a group's largest magnitude, ascending from -1 to 1.
 [[nodiscard]] MCOMP_API const std::array<float, 16>& nf4_values() noexcept;
+
+/// The 2^bits values of least mean squared error for a standard normal variable, ascending: Max 1960, Lloyd 1982. A
+/// table that needs no storage and serves weights under one scale a channel, at every number of bits. Error:
+/// invalid_argument for anything but 2 to 8 bits.
+[[nodiscard]] MCOMP_API Result<std::vector<float>> normal_levels(int bits);
 
 struct Nf4Options {
   std::int64_t group_size = 64; ///< consecutive weights of a row; the last group may be shorter

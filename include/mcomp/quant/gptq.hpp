@@ -4,6 +4,7 @@
 
 #include "mcomp/quant/block_format.hpp"
 #include "mcomp/quant/clip.hpp"
+#include "mcomp/quant/codebook.hpp"
 #include "mcomp/stats/gram.hpp"
 
 // Error-compensating quantization: every column of a weight is rounded such that it makes up for the errors of the
@@ -98,6 +99,36 @@ struct BlockGptqResult {
 [[nodiscard]] MCOMP_API Result<BlockGptqResult> gptq(const TensorView& weight, const stats::Gram& gram,
                                                      BlockFormat format, const BlockGptqOptions& options = {},
                                                      const Context& context = {});
+
+struct CodebookGptqOptions {
+  /// Ascending, 4 to 256 and a power of two. Empty: `nf4_values`.
+  std::vector<float> levels{};
+  std::int64_t group_size = 0; ///< consecutive weights that share a scale; 0: a whole row
+  DType scale_dtype = DType::f32;
+  bool act_order = true; ///< these as in `GptqOptions`
+  bool static_groups = false;
+  double damping = 0.01;
+  std::int64_t block = 128;
+  bool weighted_search = true;
+  RefineOptions refine{};
+  bool relative_error = true;
+};
+
+struct CodebookGptqResult {
+  CodebookTensor tensor;
+  GptqReport report;
+};
+
+/// GPTQ into values of a table, such as NF4:
+///
+///     auto q = quant::gptq_codebook(weights, gram, {.levels = quant::normal_levels(3).value(),
+///                                                   .refine = {.rounds = 16}}).value();
+///
+/// Scales may be negative where the table is not symmetric. Complexity and errors: as above; invalid_argument for
+/// levels that are no table.
+[[nodiscard]] MCOMP_API Result<CodebookGptqResult> gptq_codebook(const TensorView& weight, const stats::Gram& gram,
+                                                                 const CodebookGptqOptions& options,
+                                                                 const Context& context = {});
 
 /// The refinement alone, from a tensor of any method (round-to-nearest included).
 /// Errors: as `gptq`, and invalid_shape where weight and tensor differ.
