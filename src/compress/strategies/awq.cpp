@@ -90,12 +90,11 @@ class Awq final : public Strategy {
       const std::vector<TensorView> views(weights.begin(), weights.end());
       auto found = quant::awq(views, gram, options.search, inner);
       if (!found) return found.error().within(place.producer);
-      MCOMP_CHECK(scale_place(scaled, place, found->scales));
       scales.push_back({place.producer, std::move(found->scales)});
-      add_entries(decision.entries, model, place, scales.back(),
+      add_entries(decision.entries, scaled, place, scales.back(),
                   fmt::format("alpha {:.2f}: relative output error {:.3g} -> {:.3g} in {}", found->report.alpha,
                               found->report.error_before, found->report.error_scaled, options.format));
-      return {};
+      return scale_place(scaled, place, scales.back().scales);
     };
     MCOMP_CHECK(observe_grams(model, bench, requests, "observing inputs", search));
     decision.parameters = scales_to_json(scales);

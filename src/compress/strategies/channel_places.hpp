@@ -42,7 +42,7 @@ struct PlaceScales {
 /// Finds the places again and scales them. Errors: corrupt for what is not there or does not fit.
 [[nodiscard]] Result<Model> apply_scales(const std::string& strategy, const Model& model, const std::string& json);
 
-/// Entries for the producer and its consumers.
+/// Entries for the producer and its consumers. @param before the model as it is when this place's turn comes
 void add_entries(std::vector<PlanEntry>& entries, const Model& before, const ChannelPlace& place,
                  const PlaceScales& scales, const std::string& reason);
 

@@ -55,9 +55,12 @@ class Equalize final : public Strategy {
       bench.context.report("equalizing", static_cast<std::int64_t>(sweep + 1), static_cast<std::int64_t>(most));
     }
     Decision decision{name(), options, scales_to_json(scales), {}};
-    for (std::size_t i = 0; i < places.size(); ++i)
-      add_entries(decision.entries, model, places[i], scales[i],
+    Model counted = model; // a layer may stand in two pairs
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      add_entries(decision.entries, counted, places[i], scales[i],
                   fmt::format("ranges of {} channels meet those of {}", places[i].channels, places[i].consumers[0]));
+      MCOMP_CHECK(scale_place(counted, places[i], scales[i].scales));
+    }
     return decision;
   }
 

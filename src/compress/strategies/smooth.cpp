@@ -68,15 +68,15 @@ class Smooth final : public Strategy {
       const std::vector<TensorView> views(weights.begin(), weights.end());
       MCOMP_TRY(absmax, TensorView::of(std::span<const float>(largest[i]), {places[i].channels}));
       MCOMP_TRY(s, quant::smoothing_scales(absmax, views, options));
-      MCOMP_CHECK(scale_place(smoothed, places[i], s));
       float before = 0, after = 0;
       for (std::size_t c = 0; c < largest[i].size(); ++c) {
         before = std::max(before, largest[i][c]);
         after = std::max(after, largest[i][c] / static_cast<const float*>(s.data())[c]);
       }
       scales.push_back({places[i].producer, std::move(s)});
-      add_entries(decision.entries, model, places[i], scales.back(),
+      add_entries(decision.entries, smoothed, places[i], scales.back(),
                   fmt::format("largest activation {:.3g} -> {:.3g}", before, after));
+      MCOMP_CHECK(scale_place(smoothed, places[i], scales.back().scales));
     }
     decision.parameters = scales_to_json(scales);
     return decision;
