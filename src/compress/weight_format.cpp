@@ -10,7 +10,6 @@
 #include "mcomp/quant/clip.hpp"
 #include "mcomp/quant/gptq.hpp"
 #include "mcomp/quant/hqq.hpp"
-#include "quant/grouping.hpp"
 
 namespace mcomp::inline v0::compress {
 
@@ -90,9 +89,22 @@ std::string sharing_suffix(quant::Granularity granularity, std::int64_t group_si
 std::int64_t packed(std::int64_t codes, std::int64_t bits) {
   return (codes * bits + 7) / 8;
 }
-std::int64_t scale_count(const Shape& shape, const quant::Scheme& scheme) {
-  const quant::detail::Grouping g(shape, scheme);
-  return g.row_groups * g.groups;
+std::int64_t parts(std::int64_t size, std::int64_t part) {
+  return (size + part - 1) / part;
+}
+/// Scales of a weight [rows, columns], as `QuantizedTensor::scales` has them.
+std::int64_t scale_count(std::int64_t rows, std::int64_t columns, const quant::Scheme& scheme) {
+  switch (scheme.granularity) {
+  case quant::Granularity::per_tensor:
+    return 1;
+  case quant::Granularity::per_channel:
+    return rows;
+  case quant::Granularity::per_group:
+    return rows * parts(columns, scheme.group_size);
+  case quant::Granularity::per_block:
+    return parts(rows, scheme.group_rows) * parts(columns, scheme.group_size);
+  }
+  return 0;
 }
 quant::Scheme scheme_of(const quant::ScaledFloatOptions& f) {
   return {.granularity = f.granularity, .group_size = f.group_size, .group_rows = f.group_rows};
@@ -277,25 +289,25 @@ Result<std::int64_t> stored_bytes(const WeightFormat& format, const Shape& shape
   }
   if (const auto* scheme = std::get_if<quant::Scheme>(&format)) {
     MCOMP_CHECK(quant::check(*scheme));
-    const std::int64_t scales = scale_count(shape, *scheme), bits = bit_width(scheme->dtype);
+    const std::int64_t scales = scale_count(rows, columns, *scheme), bits = bit_width(scheme->dtype);
     return packed(n, bits) + 4 * scales + (scheme->symmetric ? 0 : packed(scales, bits));
   }
   if (const auto* f = std::get_if<quant::Microscaling>(&format)) {
     if (f->group_size < 1)
       return Error(ErrorCode::invalid_argument, "group_size", fmt::format("{} is not positive", f->group_size),
                    "use 32 for the MX formats and 16 for NVFP4");
-    return packed(n, f->element.bits()) + rows * ((columns + f->group_size - 1) / f->group_size) +
+    return packed(n, f->element.bits()) + rows * parts(columns, f->group_size) +
            (f->scale == quant::ScaleType::e4m3_global ? 4 : 0);
   }
   if (const auto* f = std::get_if<quant::ScaledFloatOptions>(&format)) {
     MCOMP_CHECK(quant::check(scheme_of(*f)));
-    return packed(n, f->element.bits()) + 4 * scale_count(shape, scheme_of(*f));
+    return packed(n, f->element.bits()) + 4 * scale_count(rows, columns, scheme_of(*f));
   }
   if (const auto* f = std::get_if<quant::Nf4Options>(&format)) {
     if (f->group_size < 1)
       return Error(ErrorCode::invalid_argument, "group_size", fmt::format("{} is not positive", f->group_size),
                    "use 64, as QLoRA does");
-    return packed(n, 4) + 4 * rows * ((columns + f->group_size - 1) / f->group_size);
+    return packed(n, 4) + 4 * rows * parts(columns, f->group_size);
   }
   const auto& f = std::get<FittedCodebook>(format);
   if (f.bits < 2 || f.bits > 8)

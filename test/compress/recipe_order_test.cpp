@@ -80,6 +80,23 @@ TEST_CASE("steps that make no sense where they stand are refused before any step
     refused(decoder, nullptr, step, ErrorCode::insufficient_data, {"step 0", "calibration"});
   refused(decoder, nullptr, weights + ", " + correct, ErrorCode::insufficient_data, {"step 1", "bias_correction"});
   refused(network, nullptr, fold + quantize + ", " + temperature, ErrorCode::insufficient_data, {"step 1", "quantize"});
+  // Nothing to work on.
+  refused(network, &images, fold + awq + ", " + weights, invalid, {"step 1", "awq", "no linear layer"});
+  graph::Network single = graph::network_from_json(R"({"schema": "mcomp-network-1", "name": "single",
+    "input": {"shape": [3, 8, 8]}, "layers": [
+      {"name": "a", "op": "convolution", "out_channels": 4, "kernel": [3, 3]},
+      {"name": "r", "op": "activation", "kind": "sigmoid"},
+      {"name": "b", "op": "convolution", "out_channels": 2, "kernel": [1, 1]}]})",
+                                                   "single")
+                              .value();
+  Random random(1);
+  TensorStore tensors = random_weights(single, random);
+  const Model apart{std::move(single), std::move(tensors), {}, std::nullopt};
+  for (const std::string& step : {equalize, smooth})
+    refused(apart, &images, fold + step, invalid, {"step 1", "leave the step out"});
+  refused(apart, &images, fold + formatted("int4", R"(, "keep": ["a.weight", "b.weight"])"), invalid,
+          {"step 1", "every weight stays"});
+  refused(apart, &images, formatted("Q4_0"), ErrorCode::invalid_shape, {"a.weight", "Q4_0"});
   // Scales that nothing uses, and scales that are taken back.
   refused(decoder, &tokens, awq, invalid, {"awq", "a later step quantizes", "quantize_weights"});
   refused(decoder, &tokens, smooth + ", " + rotate, invalid, {"step 1", "rotate", "before smooth"});

@@ -209,6 +209,34 @@ TEST_CASE("equalized channels lose less in four bits with one scale for a tensor
         relative_difference(expected, outputs(plain, samples)));
 }
 
+TEST_CASE("AWQ scales the inputs of linear layers of classifiers too") {
+  const Model model = chain();
+  const Samples samples = random_images(32);
+  const Plan made = plan(model, recipe_of(R"({"strategy": "awq", "format": "int3"},
+                                      {"strategy": "quantize_weights", "formats": {"d.weight": "int3"}})"),
+                         {.calibration = &samples})
+                        .value();
+  const StrategyRegistry registry;
+  const Model scaled = registry.find("awq").value()->apply(model, made.decisions[0]).value();
+  CHECK(relative_difference(outputs(model, samples), outputs(scaled, samples)) < 1e-5);
+  CHECK_FALSE(same(model, scaled, "d.weight"));
+  CHECK(same(model, scaled, "b.weight"));
+  CHECK(entry_of(made, "c.weight").reason.find("in int3") != std::string::npos);
+  const Model nearest = applied(model, samples, R"({"strategy": "quantize_weights", "formats": {"d.weight": "int3"}})"),
+              awq = apply(made, model).value();
+  const Tensor expected = outputs(model, samples);
+  const auto error = [&](const Model& m) {
+    double sum = 0;
+    const Tensor found = outputs(m, samples);
+    for (std::size_t i = 0; i < 320; ++i)
+      sum += std::pow(static_cast<double>(found.values<float>("f").value()[i]) -
+                          static_cast<double>(expected.values<float>("e").value()[i]),
+                      2);
+    return sum;
+  };
+  CHECK(error(awq) <= 1.0001 * error(nearest)); // the search measures exactly this
+}
+
 TEST_CASE("decisions that do not belong to a network are refused") {
   const StrategyRegistry registry;
   const Model decoder = random_decoder(grouped_decoder()), network = chain();

@@ -14,7 +14,7 @@
 // A strategy is one swappable step of a recipe. It decides first, on a model and samples, and its decision is a plain
 // value that prints and serializes; applying a decision needs no samples and gives the same bytes every time.
 //
-// Built in, in the order in which a recipe may have them:
+// Built in:
 //
 //   fold_batch_norm        no options. Moves batch normalization into the layer before it.
 //   prune_filters          "fraction" (required), "score" ("l1", "l2", "batch_norm_scale"), "scope" ("uniform",

@@ -40,8 +40,8 @@ Result<Options> read_options(const std::string& text) {
 }
 
 /// AWQ's scales belong to the features of linear layers.
-Result<std::vector<ChannelPlace>> linear_places(const Model& model) {
-  MCOMP_TRY(places, channel_places(model.network));
+Result<std::vector<ChannelPlace>> linear_places(const graph::Network& network) {
+  MCOMP_TRY(places, channel_places(network));
   std::erase_if(places, [](const ChannelPlace& p) { return !p.linear; });
   if (places.empty())
     return Error(ErrorCode::invalid_argument, strategy,
@@ -63,7 +63,8 @@ class Awq final : public Strategy {
     if (!place.precedes(StepKind::quantization))
       return Error(ErrorCode::invalid_argument, strategy, "its scales are for weights that a later step quantizes",
                    "add the step quantize_weights, with the method search");
-    return require_folded(strategy, place.model, &place);
+    MCOMP_CHECK(require_folded(strategy, place.model, &place));
+    return require_places(place, linear_places);
   }
 
   Result<Decision> decide(const Model& model, const std::string& text, const Workbench& bench) const override {
@@ -71,7 +72,7 @@ class Awq final : public Strategy {
     MCOMP_CHECK(require_full_precision(strategy, model));
     MCOMP_CHECK(require_samples(strategy, bench, "see the inputs of layers on"));
     MCOMP_CHECK(require_folded(strategy, model, nullptr));
-    MCOMP_TRY(places, linear_places(model));
+    MCOMP_TRY(places, linear_places(model.network));
     std::vector<GramRequest> requests;
     for (const ChannelPlace& place : places) requests.push_back({.value = place.value, .features = place.channels});
     Model scaled = model;

@@ -37,6 +37,10 @@ namespace mcomp::inline v0::compress::detail {
 /// An error where batch normalization could still be folded. @param place null: look at the model alone
 [[nodiscard]] Status require_folded(const std::string& strategy, const Model& model, const StepPlace* place);
 
+/// The network as it will be when a step's turn comes, where that is known before the steps before it work: none where
+/// steps of others come first.
+[[nodiscard]] Result<std::optional<graph::Network>> network_at(const StepPlace& place);
+
 /// The calibration rows that set ranges, raw.
 [[nodiscard]] Result<Tensor> range_samples(const Model& model, const Workbench& bench);
 

@@ -129,6 +129,13 @@ Result<std::vector<ChannelPlace>> channel_places(const Network& network) {
   return Finder(network, shapes).find();
 }
 
+Status require_places(const StepPlace& place, Result<std::vector<ChannelPlace>> (*find)(const Network&)) {
+  MCOMP_TRY(network, network_at(place));
+  if (!network) return {};
+  const auto places = find(*network);
+  return places ? Status() : places.error();
+}
+
 Result<std::vector<Tensor>> consumer_weights(const Model& model, const ChannelPlace& place) {
   std::vector<Tensor> result;
   for (const std::string& name : place.consumers) {

@@ -27,6 +27,10 @@ struct ChannelPlace {
 /// In order of the producers. A tensor that several layers use has no place: scaling it would change all of them.
 [[nodiscard]] Result<std::vector<ChannelPlace>> channel_places(const graph::Network& network);
 
+/// Whether `find` finds places, where the network is known before the steps before this one work.
+[[nodiscard]] Status require_places(const StepPlace& place,
+                                    Result<std::vector<ChannelPlace>> (*find)(const graph::Network&));
+
 /// The consumers' weights as [out, channels, the rest], f32.
 [[nodiscard]] Result<std::vector<Tensor>> consumer_weights(const Model& model, const ChannelPlace& place);
 

@@ -11,8 +11,8 @@ constexpr const char* strategy = "equalize";
 constexpr const char* instead = "use smooth or awq, which scale the inputs of a decoder's linear layers";
 
 /// Pairs of layers: places with one producer that has rows and one consumer.
-Result<std::vector<ChannelPlace>> pairs(const Model& model) {
-  MCOMP_TRY(places, channel_places(model.network));
+Result<std::vector<ChannelPlace>> pairs(const graph::Network& network) {
+  MCOMP_TRY(places, channel_places(network));
   std::erase_if(places, [](const ChannelPlace& p) { return p.normalization || p.consumers.size() != 1; });
   if (places.empty())
     return Error(ErrorCode::invalid_argument, strategy,
@@ -28,14 +28,15 @@ class Equalize final : public Strategy {
   StepKind kind() const override { return StepKind::transform; }
   Status check_place(const StepPlace& place) const override {
     MCOMP_CHECK(require_images(strategy, place.model, instead));
-    return require_folded(strategy, place.model, &place);
+    MCOMP_CHECK(require_folded(strategy, place.model, &place));
+    return require_places(place, pairs);
   }
 
   Result<Decision> decide(const Model& model, const std::string& options, const Workbench& bench) const override {
     MCOMP_CHECK(require_images(strategy, model, instead));
     MCOMP_CHECK(require_full_precision(strategy, model));
     MCOMP_CHECK(require_folded(strategy, model, nullptr));
-    MCOMP_TRY(places, pairs(model));
+    MCOMP_TRY(places, pairs(model.network));
     Model equalized = model;
     std::vector<PlaceScales> scales;
     for (const ChannelPlace& place : places)

@@ -69,11 +69,14 @@ class QuantizeWeights final : public Strategy {
       return Error(ErrorCode::invalid_argument, "quantize_weights: linear_only",
                    fmt::format("the network '{}' has no embedding", place.model.network.name),
                    "name the tensors that stay in \"keep\"");
-    // Steps that change layers may change what can be quantized: then that is known when they have been decided.
-    bool same_layers = !place.follows("rotate");
-    for (std::size_t i = 0; i < place.step; ++i)
-      same_layers = same_layers && place.steps[i]->kind() == StepKind::transform;
-    if (!same_layers) return {};
+    // Whether formats fit is known now, unless an earlier step may change shapes or add a tensor.
+    bool same_weights = true;
+    for (std::size_t i = 0; i < place.step; ++i) {
+      const std::string name = place.steps[i]->name();
+      same_weights = same_weights &&
+                     (name == "fold_batch_norm" || (place.steps[i]->kind() == StepKind::transform && name != "rotate"));
+    }
+    if (!same_weights) return {};
     const auto targets = weight_targets(strategy, place.model, options);
     return targets ? Status() : targets.error();
   }

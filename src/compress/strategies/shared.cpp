@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "compress/strategies/builtin.hpp"
@@ -60,6 +61,17 @@ Status require_folded(const std::string& strategy, const Model& model, const Ste
       ErrorCode::invalid_argument, strategy,
       fmt::format("{} batch normalizations ('{}' ...) stand between layers", folded.folded.size(), folded.folded[0]),
       "put the step fold_batch_norm before it");
+}
+
+Result<std::optional<graph::Network>> network_at(const StepPlace& place) {
+  constexpr std::array<std::string_view, 6> known{"fold_batch_norm", "prune_filters", "rotate",
+                                                  "equalize",        "smooth",        "awq"};
+  for (std::size_t i = 0; i < place.step; ++i)
+    if (std::find(known.begin(), known.end(), place.steps[i]->name()) == known.end())
+      return std::optional<graph::Network>();
+  if (!place.follows("fold_batch_norm")) return std::optional(place.model.network);
+  MCOMP_TRY(folded, prune::fold_batch_norm(place.model.network, place.model.weights));
+  return std::optional(std::move(folded.network));
 }
 
 Result<Tensor> range_samples(const Model& model, const Workbench& bench) {

@@ -23,6 +23,15 @@ Result<quant::SmoothingOptions> read_options(const std::string& text) {
   return options;
 }
 
+Result<std::vector<ChannelPlace>> all_places(const graph::Network& network) {
+  MCOMP_TRY(places, channel_places(network));
+  if (places.empty())
+    return Error(ErrorCode::invalid_argument, strategy,
+                 "no layer's inputs come from a normalization, a linear layer or a convolution that could take scales",
+                 "leave the step out");
+  return std::move(places);
+}
+
 /// Raises the largest |x| of each channel of a value: [samples, channels, ...] or [..., channels].
 void raise(const TensorView& value, std::int64_t channels, std::vector<float>& largest) {
   const auto* x = static_cast<const float*>(value.data());
@@ -45,7 +54,8 @@ class Smooth final : public Strategy {
   StepKind kind() const override { return StepKind::transform; }
   Status check_place(const StepPlace& place) const override {
     MCOMP_CHECK(require_samples(strategy, place.bench, "see activations on"));
-    return require_folded(strategy, place.model, &place);
+    MCOMP_CHECK(require_folded(strategy, place.model, &place));
+    return require_places(place, all_places);
   }
 
   Result<Decision> decide(const Model& model, const std::string& text, const Workbench& bench) const override {
