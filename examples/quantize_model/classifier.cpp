@@ -16,11 +16,17 @@ using Json = Report::Json;
 /// The recipe that the command line describes.
 Result<compress::Recipe> recipe(const Job& job) {
   const auto* scheme = std::get_if<quant::Scheme>(&job.format);
-  if (!scheme || !scheme->symmetric || scheme->granularity == quant::Granularity::per_group)
+  if (!scheme || !scheme->symmetric ||
+      (scheme->granularity != quant::Granularity::per_channel && scheme->granularity != quant::Granularity::per_tensor))
     return Error(ErrorCode::invalid_argument, fmt::format("--format {}", job.format_text),
                  "classifiers are executed in symmetric integers with one scale a channel or a tensor",
                  "use int2 ... int8, with :tensor or without");
-  const char* method = job.method == Method::nearest ? "nearest" : job.method == Method::search ? "clipped" : "gptq";
+  using compress::WeightAlgorithm;
+  if (job.method.algorithm == WeightAlgorithm::hqq)
+    return Error(ErrorCode::invalid_argument, fmt::format("--method {}", job.method_text),
+                 "weights that are executed in integers do not have it", "use nearest, search, adaround or gptq");
+  const std::string method =
+      job.method.algorithm == WeightAlgorithm::search ? "clipped" : to_string(job.method.algorithm);
   const Json steps = Json::array(
       {{{"strategy", "fold_batch_norm"}},
        {{"strategy", "quantize"},
@@ -28,10 +34,10 @@ Result<compress::Recipe> recipe(const Job& job) {
          {{"dtype", to_string(scheme->dtype)},
           {"granularity", scheme->granularity == quant::Granularity::per_tensor ? "per_tensor" : "per_channel"},
           {"method", method},
-          {"refine", job.method == Method::gptq_refined ? 16 : 0}}},
+          {"refine", job.method.refine}}},
         {"keep_f32", job.keep}}});
   const Json text{{"schema", "mcomp-recipe-1"},
-                  {"name", fmt::format("{}-{}", job.format_text, to_string(job.method))},
+                  {"name", fmt::format("{}-{}", job.format_text, job.method_text)},
                   {"calibration", {{"samples", job.samples}}},
                   {"steps", steps}};
   return compress::Recipe::parse(text.dump(), "recipe of the command line");

@@ -17,6 +17,7 @@ namespace {
 
 using namespace mcomp;
 using compress::QuantizedWeight;
+using compress::WeightFormat;
 using Json = Report::Json;
 
 constexpr std::int64_t batch = 8; // rows of tokens
@@ -86,8 +87,8 @@ Result<Measures> measure(graph::Runner& baseline, graph::Runner& candidate, cons
 /// groups of integers one scale a channel instead, and others leave the matrix as it is.
 struct Work {
   std::vector<std::string> tensors;
-  std::map<std::string, Format> formats;      ///< by tensor
-  std::map<std::string, std::string> reasons; ///< of tensors that are not as asked
+  std::map<std::string, WeightFormat> formats; ///< by tensor
+  std::map<std::string, std::string> reasons;  ///< of tensors that are not as asked
   std::optional<io::LlamaGgufPlan> plan;
 };
 
@@ -99,7 +100,7 @@ bool is_matrix(const TensorStore& weights, const std::string& name) {
 /// Formats without a plan of their own.
 void choose_formats(const Job& job, const Decoder& decoder, Work& work) {
   std::int64_t group = 1;
-  Format substitute = job.format;
+  WeightFormat substitute = job.format;
   const auto* scheme = std::get_if<quant::Scheme>(&job.format);
   if (scheme && scheme->granularity == quant::Granularity::per_group) {
     group = scheme->group_size;
@@ -161,7 +162,7 @@ Result<Work> find_work(const Job& job, const Decoder& decoder) {
     const auto format = quant::block_format_from_gguf_type(static_cast<std::uint32_t>(tensor.type));
     if (!format || !plan->options.types.contains(tensor.name)) continue;
     work.tensors.push_back(tensor.name);
-    work.formats.insert_or_assign(tensor.name, Format(*format));
+    work.formats.insert_or_assign(tensor.name, WeightFormat(*format));
   }
   work.plan = std::move(*plan);
   return work;
@@ -240,6 +241,12 @@ Result<TensorStore> write_checkpoint(const Job& job, const Decoder& decoder, con
 } // namespace
 
 Result<ExitStatus> quantize_decoder(const Job& job, Report& report) {
+  if (const auto possible = compress::layer_method(job.format, job.method); !possible) return possible.error();
+  if (std::holds_alternative<quant::Nf4Options>(job.format) ||
+      std::holds_alternative<compress::FittedCodebook>(job.format))
+    return Error(ErrorCode::unsupported, fmt::format("--format {}", job.format_text),
+                 "neither GGUF files nor compressed-tensors checkpoints hold it",
+                 "use another format, or a recipe with quantize_weights and its artifact");
   const auto decoder = read_decoder(job);
   if (!decoder) return decoder.error();
   auto calibration = read_tokens(job.calibration, "calibration");
@@ -257,11 +264,10 @@ Result<ExitStatus> quantize_decoder(const Job& job, Report& report) {
   compress::LayerwiseOptions walk{.tensors = work->tensors, .sequential = job.sequential, .batch = batch};
   const compress::LayerMethod method = [&](const compress::LayerProblem& p,
                                            const Context& inner) -> Result<QuantizedWeight> {
-    const auto quantize = layer_method(work->formats.at(p.tensor), job.method);
+    const auto quantize = compress::layer_method(work->formats.at(p.tensor), job.method);
     if (!quantize) return quantize.error();
     return (*quantize)(p, inner);
   };
-  if (const auto possible = layer_method(job.format, job.method); !possible) return possible.error();
   const auto result = compress::quantize_layers(decoder->network, decoder->weights, *taken, method, walk, context);
   if (!result) return result.error();
   progress.clear();

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "format.hpp"
+#include "mcomp/compress/weight_format.hpp"
 #include "program.hpp"
 
 namespace example {
@@ -16,8 +16,9 @@ struct Job {
   std::filesystem::path model, calibration, data, out;
   std::string network; ///< "llama", "resnet-cifar:DEPTH", or a description (JSON)
   std::string format_text;
-  Format format;
-  Method method = Method::gptq_refined;
+  mcomp::compress::WeightFormat format;
+  std::string method_text;
+  mcomp::compress::WeightMethod method;
   std::int64_t samples = 512;    ///< of the calibration set, at most
   std::vector<std::string> keep; ///< tensors that stay as they are
   bool linear_only = false;      ///< decoders: embedding and head stay as they are

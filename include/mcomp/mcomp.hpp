@@ -13,6 +13,7 @@
 #include "mcomp/compress/recipe.hpp"
 #include "mcomp/compress/sensitivity.hpp"
 #include "mcomp/compress/strategy.hpp"
+#include "mcomp/compress/weight_format.hpp"
 #include "mcomp/core/context.hpp"
 #include "mcomp/core/cpu.hpp"
 #include "mcomp/core/dtype.hpp"

@@ -1,6 +1,7 @@
 #include "mcomp/compress/artifact.hpp"
 
 #include "compress/strategies/builtin.hpp"
+#include "compress/weight_storage.hpp"
 #include "core/json.hpp"
 #include "mcomp/core/file.hpp"
 #include "mcomp/core/format.hpp"
@@ -15,7 +16,7 @@ using mcomp::detail::ObjectReader;
 
 namespace {
 
-constexpr const char* schema = "mcomp-artifact-1";
+constexpr const char *schema = "mcomp-artifact-1", *weight_only_schema = "mcomp-artifact-2";
 constexpr const char* weights_file = "model.safetensors";
 constexpr const char* manifest_file = "manifest.json";
 constexpr const char* scale_suffix = ".scale";
@@ -39,7 +40,8 @@ Result<Tensor> stored_codes(const quant::QuantizedTensor& q) {
   return Tensor::copy_of(bytes);
 }
 
-Result<TensorStore> stored_tensors(const Model& model) {
+/// @param entries what gives the weight-only tensors their meaning
+Result<TensorStore> stored_tensors(const Model& model, Json& entries) {
   TensorStore store;
   std::map<std::string, const quant::QuantizedTensor*> quantized;
   for (const auto& [layer, q] : model.quantization.weights) {
@@ -55,6 +57,9 @@ Result<TensorStore> stored_tensors(const Model& model) {
       MCOMP_TRY(codes, stored_codes(*found->second));
       store.put(name, std::move(codes));
       store.put(name + scale_suffix, found->second->scales);
+    } else if (const auto weight = model.quantized.find(name); weight != model.quantized.end()) {
+      MCOMP_TRY(entry, detail::put_weight(store, name, weight->second));
+      entries[name] = std::move(entry);
     } else {
       MCOMP_TRY(view, model.weights.find(name));
       MCOMP_TRY(copy, Tensor::copy_of(view));
@@ -143,16 +148,20 @@ Result<quant::NetworkQuantization> read_quantization(const Json& json, const std
 } // namespace
 
 Status write_artifact(const std::filesystem::path& folder, const Model& model, const Recipe& recipe, const Plan& plan) {
-  MCOMP_TRY(tensors, stored_tensors(model));
-  MCOMP_CHECK(io::write_safetensors(folder / weights_file, tensors, {{"format", schema}, {"recipe", recipe.name}}));
+  Json quantized = Json::object();
+  MCOMP_TRY(tensors, stored_tensors(model, quantized));
+  const char* written_schema = quantized.empty() ? schema : weight_only_schema;
+  MCOMP_CHECK(
+      io::write_safetensors(folder / weights_file, tensors, {{"format", written_schema}, {"recipe", recipe.name}}));
   MCOMP_TRY(written, MappedFile::open(folder / weights_file));
   Sha256 hash;
   hash.update(written->bytes());
-  Json manifest{{"schema", schema},
+  Json manifest{{"schema", written_schema},
                 {"library_version", MCOMP_VERSION_STRING},
                 {"weights_sha256", to_hex(hash.finish())},
                 {"network", Json::parse(graph::to_json(model.network))},
                 {"quantization", quantization_to_json(model.quantization)}};
+  if (!quantized.empty()) manifest["quantized"] = std::move(quantized);
   if (model.temperature) manifest["temperature"] = *model.temperature;
   manifest["recipe"] = Json::parse(to_json(recipe));
   manifest["plan"] = Json::parse(to_json(plan));
@@ -165,9 +174,12 @@ Result<Artifact> read_artifact(const std::filesystem::path& folder) {
   MCOMP_TRY(text, read_file(folder / manifest_file, largest));
   MCOMP_TRY(json, mcomp::detail::parse_json(text, subject));
   ObjectReader reader(json, subject);
-  if (const std::string found = reader.text("schema"); found != schema)
-    return Error(ErrorCode::version_mismatch, subject + ": schema", fmt::format("'{}' is not '{}'", found, schema),
+  const std::string found_schema = reader.text("schema");
+  if (found_schema != schema && found_schema != weight_only_schema)
+    return Error(ErrorCode::version_mismatch, subject + ": schema",
+                 fmt::format("'{}' is neither '{}' nor '{}'", found_schema, schema, weight_only_schema),
                  "read it with the version that wrote it");
+  const Json* quantized = found_schema == weight_only_schema ? reader.child("quantized") : nullptr;
   Artifact artifact;
   artifact.library_version = reader.text("library_version");
   const std::string expected = reader.text("weights_sha256");
@@ -200,12 +212,19 @@ Result<Artifact> read_artifact(const std::filesystem::path& folder) {
     artifact.model.weights.erase(name);
     artifact.model.weights.erase(name + scale_suffix);
   }
+  if (quantized && !quantized->is_object())
+    return Error(ErrorCode::corrupt, subject + ": quantized", "an object is needed", "write the artifact anew");
+  if (quantized)
+    for (const auto& [name, entry] : quantized->items()) {
+      MCOMP_TRY(weight, detail::take_weight(artifact.model.weights, name, entry, subject + ": quantized: " + name));
+      artifact.model.quantized.emplace(name, std::move(weight));
+    }
+  for (const auto& [name, weight] : artifact.model.quantized) detail::erase_weight(artifact.model.weights, name);
   MCOMP_TRY(parsed_recipe, Recipe::parse(recipe->dump(), subject + ": recipe"));
   MCOMP_TRY(parsed_plan, plan_from_json(plan->dump(), subject + ": plan"));
   artifact.recipe = std::move(parsed_recipe);
   artifact.plan = std::move(parsed_plan);
-  MCOMP_TRY(program, artifact.model.program()); // everything fits together
-  static_cast<void>(program);
+  MCOMP_CHECK(check(artifact.model)); // everything fits together
   return artifact;
 }
 

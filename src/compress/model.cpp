@@ -10,20 +10,56 @@
 
 namespace mcomp::inline v0::compress {
 
+namespace {
+
+/// Weights by the layers in `quantization` that multiply by them.
+std::map<std::string, const quant::QuantizedTensor*> integer_weights(const Model& model) {
+  std::map<std::string, const quant::QuantizedTensor*> result;
+  for (const auto& [layer, tensor] : model.quantization.weights)
+    if (const graph::Layer* found = model.network.find(layer))
+      if (const std::string* name = graph::weight_names(found->operation).weight) result[*name] = &tensor;
+  return result;
+}
+
+/// The first layer that multiplies by a tensor, or looks its rows up; null where there is none.
+const graph::Layer* layer_of(const graph::Network& network, const std::string& tensor) {
+  for (const graph::Layer& layer : network.layers) {
+    const std::string* weight = graph::weight_names(layer.operation).weight;
+    if (const auto* embedding = std::get_if<graph::Embedding>(&layer.operation)) weight = &embedding->weight;
+    if (weight && *weight == tensor) return &layer;
+  }
+  return nullptr;
+}
+
+} // namespace
+
+bool Model::in_full_precision() const noexcept {
+  return quantization.weights.empty() && quantization.activations.empty() && quantized.empty();
+}
+
+Result<TensorStore> Model::real_weights() const {
+  TensorStore result = weights;
+  for (const auto& [name, weight] : quantized) {
+    auto values = dequantize(weight);
+    if (!values) return values.error().within(name);
+    result.put(name, std::move(*values));
+  }
+  return result;
+}
+
 Result<quant::Program> Model::program() const {
-  return quant::lower(network, weights, quantization);
+  MCOMP_TRY(real, real_weights());
+  return quant::lower(network, real, quantization);
 }
 
 std::int64_t Model::stored_bytes() const {
   std::int64_t bytes = 0;
-  std::map<std::string, std::int64_t> quantized; // weight name -> bytes
-  for (const auto& [layer, tensor] : quantization.weights)
-    if (const graph::Layer* found = network.find(layer))
-      if (const std::string* name = graph::weight_names(found->operation).weight)
-        quantized[*name] = tensor.stored_bytes();
+  const auto integers = integer_weights(*this);
   for (const std::string& name : graph::tensor_names(network)) {
-    if (const auto found = quantized.find(name); found != quantized.end())
-      bytes += found->second;
+    if (const auto found = integers.find(name); found != integers.end())
+      bytes += found->second->stored_bytes();
+    else if (const auto weight = quantized.find(name); weight != quantized.end())
+      bytes += compress::stored_bytes(weight->second);
     else if (const auto tensor = weights.find(name))
       bytes += tensor->bytes();
   }
@@ -31,16 +67,50 @@ std::int64_t Model::stored_bytes() const {
 }
 
 std::string to_string(const Model& model) {
-  return fmt::format("{}: {} layers, {} of them in integers, {} bytes{}", model.network.name,
-                     model.network.layers.size(), model.quantization.weights.size(), model.stored_bytes(),
+  std::string text = fmt::format("{}: {} layers", model.network.name, model.network.layers.size());
+  if (const std::size_t count = model.quantization.weights.size(); count > 0 || model.quantized.empty())
+    text += fmt::format(", {} of them in integers", count);
+  if (!model.quantized.empty()) {
+    std::map<std::string, int> formats;
+    for (const auto& [name, weight] : model.quantized) ++formats[format_name(weight)];
+    std::string list;
+    for (const auto& [format, count] : formats)
+      list +=
+          fmt::format("{}{}{}", list.empty() ? "" : ", ", formats.size() > 1 ? fmt::format("{} ", count) : "", format);
+    text += fmt::format(", {} tensors quantized weight-only ({})", model.quantized.size(), list);
+  }
+  return text +
+         fmt::format(", {} bytes{}", model.stored_bytes(),
                      model.temperature ? fmt::format(", temperature {:.4f}", *model.temperature) : std::string());
+}
+
+Status check(const Model& model) {
+  const auto integers = integer_weights(model);
+  for (const auto& [name, weight] : model.quantized) {
+    if (!layer_of(model.network, name))
+      return Error(ErrorCode::not_found, fmt::format("tensor '{}'", name), "no layer of the network multiplies by it",
+                   "quantize weights that the network has");
+    if (integers.contains(name))
+      return Error(ErrorCode::invalid_argument, fmt::format("tensor '{}'", name),
+                   "it is quantized weight-only, and its layer runs in integers", "quantize it in one of these ways");
+  }
+  if (!model.quantization.weights.empty() || !model.quantization.activations.empty()) {
+    MCOMP_TRY(program, model.program());
+    static_cast<void>(program);
+    return {};
+  }
+  MCOMP_CHECK(graph::infer_shapes(model.network).has_value() ? Status() : graph::infer_shapes(model.network).error());
+  MCOMP_TRY(weights, model.real_weights());
+  return graph::check_weights(model.network, weights);
 }
 
 std::string fingerprint(const Model& model) {
   Sha256 hash;
   hash.update(graph::to_json(model.network));
+  const auto integers = integer_weights(model);
   for (const std::string& name : graph::tensor_names(model.network)) {
     hash.update(name);
+    if (integers.contains(name) || model.quantized.contains(name)) continue; // what it was is not used
     if (const auto tensor = model.weights.find(name)) hash.update(mcomp::fingerprint(*tensor));
   }
   for (const auto& [layer, q] : model.quantization.weights) {
@@ -50,6 +120,7 @@ std::string fingerprint(const Model& model) {
   for (const auto& [value, p] : model.quantization.activations)
     hash.update(fmt::format("{} {} {} {} {}", value, p.dtype, std::bit_cast<std::uint32_t>(p.scale), p.zero_point,
                             p.symmetric));
+  for (const auto& [name, weight] : model.quantized) hash.update(fmt::format("{} {}", name, fingerprint(weight)));
   if (model.temperature) hash.update(fmt::format("{}", std::bit_cast<std::uint64_t>(*model.temperature)));
   return to_hex(hash.finish());
 }
@@ -61,11 +132,34 @@ Result<Model> load(const std::filesystem::path& path, graph::Network network) {
 }
 
 Result<TensorView> Samples::images() const {
+  if (!tensors.contains("images") && tensors.contains("tokens"))
+    return Error(ErrorCode::not_found, "images", "these samples are rows of tokens, and images are needed",
+                 "give samples with 'images' [samples, channels, height, width]");
   return tensors.find("images");
 }
 
+Result<TensorView> Samples::tokens() const {
+  if (!tensors.contains("tokens") && tensors.contains("images"))
+    return Error(ErrorCode::not_found, "tokens", "these samples are images, and rows of tokens are needed",
+                 "give samples with 'tokens', int32 [rows, length]");
+  MCOMP_TRY(view, tensors.find("tokens"));
+  MCOMP_CHECK(require(view, "tokens", DType::int32, 2));
+  return view;
+}
+
+Result<TensorView> Samples::input(const graph::Input& input) const {
+  if (input.kind == graph::InputKind::values) return images();
+  MCOMP_TRY(view, tokens());
+  if (view.size(1) < 1 || input.shape.rank() != 1 || view.size(1) > input.shape[0])
+    return Error(ErrorCode::invalid_shape, "tokens",
+                 fmt::format("rows of {} tokens for a network that takes 1 to {}", view.size(1),
+                             input.shape.rank() == 1 ? input.shape[0] : 0),
+                 "cut the rows to a length that the network takes");
+  return view;
+}
+
 std::int64_t Samples::count() const noexcept {
-  const auto view = tensors.find("images");
+  const auto view = tensors.find(tensors.contains("images") ? "images" : "tokens");
   return view && view->rank() > 0 ? view->size(0) : 0;
 }
 
@@ -111,14 +205,28 @@ Result<std::vector<std::int32_t>> Samples::labels() const {
   return result;
 }
 
-Result<Samples> load_samples(const std::filesystem::path& path) {
+Result<Samples> load_samples(const std::filesystem::path& path, const std::string& tokens) {
   MCOMP_TRY(file, io::read_safetensors(path));
   Samples samples{std::move(file.tensors)};
-  const auto images = samples.images();
-  if (!images) return images.error().within(path.string());
+  const bool images = samples.tensors.contains("images"), rows = samples.tensors.contains(tokens);
+  if (images && rows)
+    return Error(ErrorCode::invalid_argument, path.string(), fmt::format("it holds both images and '{}'", tokens),
+                 "give images or rows of tokens");
+  if (!images && !rows) {
+    const auto missing = tokens == "tokens" ? samples.images() : samples.tensors.find(tokens);
+    return missing.error().within(path.string());
+  }
+  if (rows) {
+    MCOMP_TRY(view, samples.tensors.find(tokens));
+    MCOMP_TRY(copy, Tensor::copy_of(view));
+    Samples only;
+    only.tensors.put("tokens", std::move(copy));
+    if (const auto fits = only.tokens(); !fits) return fits.error().within(path.string());
+    samples = std::move(only);
+  }
   if (samples.count() == 0)
-    return Error(ErrorCode::invalid_shape, path.string() + ": images", fmt::format("{} holds no samples", *images),
-                 "give at least one sample");
+    return Error(ErrorCode::invalid_shape, fmt::format("{}: {}", path.string(), images ? "images" : tokens),
+                 "it holds no samples", "give at least one sample");
   if (samples.tensors.contains("labels"))
     if (const auto labels = samples.labels(); !labels) return labels.error().within(path.string());
   return samples;

@@ -39,6 +39,37 @@ Status draw_rows(const Recipe& recipe, Workbench& bench) {
   return {};
 }
 
+/// The rules of the kinds of steps, and what each step itself demands of its place.
+Status check_order(const Model& model, const Recipe& recipe, const Workbench& bench,
+                   const std::vector<const Strategy*>& steps) {
+  const auto refuse = [&](std::size_t i, std::string rule, std::string remedy) {
+    return Error(ErrorCode::invalid_argument, fmt::format("recipe '{}', step {}: {}", recipe.name, i, steps[i]->name()),
+                 std::move(rule), std::move(remedy));
+  };
+  std::string quantized, fitted; // by which step
+  if (!model.in_full_precision()) quantized = "the model that it starts from";
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const StepKind kind = steps[i]->kind();
+    const bool changes_weights = kind == StepKind::structure || kind == StepKind::transform;
+    if (changes_weights && !quantized.empty())
+      return refuse(i, fmt::format("it changes weights that are quantized already, by {}", quantized),
+                    "put it before the step that quantizes");
+    if (kind == StepKind::quantization && !quantized.empty())
+      return refuse(i, fmt::format("weights are quantized already, by {}", quantized),
+                    "quantize once in a recipe; a format for each tensor is an option of quantize_weights");
+    if (kind == StepKind::correction && quantized.empty())
+      return refuse(i, "nothing is quantized yet that it could correct", "put it after the step that quantizes");
+    if (!fitted.empty() && (changes_weights || kind == StepKind::quantization || kind == StepKind::correction))
+      return refuse(i, fmt::format("it changes the network whose confidence {} has fitted", fitted),
+                    fmt::format("put {} last", fitted));
+    if (const Status fits = steps[i]->check_place({model, bench, steps, i, recipe.steps[i].options}); !fits)
+      return fits.error().within(fmt::format("recipe '{}', step {}", recipe.name, i));
+    if (kind == StepKind::quantization) quantized = fmt::format("step {}: {}", i, steps[i]->name());
+    if (kind == StepKind::confidence) fitted = fmt::format("step {}: {}", i, steps[i]->name());
+  }
+  return {};
+}
+
 /// A string field that holds JSON, as JSON.
 Json embedded(const std::string& text) {
   Json json = Json::parse(text, nullptr, false);
@@ -57,8 +88,8 @@ Result<Plan> plan(const Model& model, const Recipe& recipe, Workbench bench, con
     if (const Status checked = (*found)->check(recipe.steps[i].options); !checked) return checked.error().within(where);
     steps.push_back(*found);
   }
-  MCOMP_TRY(lowered, model.program()); // everything about the model is checked before the first step works
-  static_cast<void>(lowered);
+  MCOMP_CHECK(check(model)); // everything about the model is checked before the first step works
+  MCOMP_CHECK(check_order(model, recipe, bench, steps));
   Plan result{.recipe = recipe.name,
               .recipe_fingerprint = sha256(to_json(recipe)),
               .model_fingerprint = fingerprint(model),
@@ -67,9 +98,7 @@ Result<Plan> plan(const Model& model, const Recipe& recipe, Workbench bench, con
               .bytes_before = model.stored_bytes()};
   if (bench.calibration) {
     MCOMP_CHECK(draw_rows(recipe, bench));
-    MCOMP_TRY(images, bench.calibration->images());
-    MCOMP_TRY(rows,
-              detail::gather_rows(images, bench.range_rows, 0, static_cast<std::int64_t>(bench.range_rows.size())));
+    MCOMP_TRY(rows, detail::range_samples(model, bench));
     result.calibration_fingerprint = fingerprint(rows.view());
   }
   Model current = model;

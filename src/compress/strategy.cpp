@@ -3,21 +3,48 @@
 #include "compress/strategies/builtin.hpp"
 #include "core/closest_name.hpp"
 #include "mcomp/core/format.hpp"
+#include "mcomp/graph/reference_runner.hpp"
 
 namespace mcomp::inline v0::compress {
 
 Strategy::~Strategy() = default;
 
+StepKind Strategy::kind() const {
+  return StepKind::other;
+}
+
+Status Strategy::check_place(const StepPlace&) const {
+  return {};
+}
+
+bool StepPlace::follows(std::string_view name) const {
+  for (std::size_t i = 0; i < step && i < steps.size(); ++i)
+    if (steps[i]->name() == name) return true;
+  return false;
+}
+
+bool StepPlace::precedes(StepKind kind) const {
+  for (std::size_t i = step + 1; i < steps.size(); ++i)
+    if (steps[i]->kind() == kind) return true;
+  return false;
+}
+
 Result<std::unique_ptr<graph::Runner>> Workbench::runner(const Model& model) const {
   if (make_runner) return make_runner(model);
+  if (model.quantization.weights.empty() && model.quantization.activations.empty()) {
+    MCOMP_TRY(weights, model.real_weights());
+    return graph::reference_runner(model.network, std::move(weights), context.executor);
+  }
   MCOMP_TRY(program, model.program());
   MCOMP_TRY(simulated, quant::simulated_runner(std::move(program), {.executor = context.executor}));
   return std::unique_ptr<graph::Runner>(std::move(simulated));
 }
 
 StrategyRegistry::StrategyRegistry() {
-  for (const auto make : {detail::make_fold_batch_norm, detail::make_prune_filters, detail::make_quantize,
-                          detail::make_calibrate_temperature}) {
+  for (const auto make :
+       {detail::make_fold_batch_norm, detail::make_prune_filters, detail::make_rotate, detail::make_equalize,
+        detail::make_smooth, detail::make_awq, detail::make_quantize, detail::make_quantize_weights,
+        detail::make_bias_correction, detail::make_calibrate_temperature}) {
     auto strategy = make();
     strategies_.emplace(strategy->name(), std::move(strategy));
   }

@@ -10,9 +10,11 @@ namespace mcomp::inline v0::compress {
 ///
 /// The safetensors file holds the tensors of layers in f32 under their own names; a layer in integers has its codes
 /// under the weight's name (int8; narrower codes without gaps as uint8) and its scales under that name + ".scale"
-/// (f32). The manifest (schema "mcomp-artifact-1") holds the network, quantization, temperature, recipe, plan,
-/// fingerprints of the baseline model and of the calibration rows, the library's version, and the SHA-256 of the
-/// safetensors file, which reading verifies.
+/// (f32). A tensor that is quantized weight-only has its codes or blocks under its name, and its scales, zero points
+/// and table, those that its form has, under that name + ".scale", ".zero_point" and ".codebook". The manifest holds
+/// the network, quantization, temperature, recipe, plan, fingerprints of the baseline model and of the calibration
+/// rows, the library's version, and the SHA-256 of the safetensors file, which reading verifies. Its schema is
+/// "mcomp-artifact-2" with tensors that are quantized weight-only, and "mcomp-artifact-1", as ever, without.
 struct Artifact {
   Model model;
   Recipe recipe;

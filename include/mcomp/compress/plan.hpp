@@ -30,10 +30,11 @@ struct Plan {
 [[nodiscard]] MCOMP_API std::string to_json(const Plan& plan);
 [[nodiscard]] MCOMP_API Result<Plan> plan_from_json(std::string_view json, const std::string& subject);
 
-/// Decides all steps of a recipe, each on what the steps before it would make; the model is not changed. All strategies
-/// and options are checked before the first one works.
+/// Decides all steps of a recipe, each on what the steps before it would make; the model is not changed. All
+/// strategies, their options and their order are checked before the first one works.
 /// @param registry null: the built-in strategies
-/// Errors: not_found for strategies, what strategies report, cancelled.
+/// Errors: not_found for strategies, invalid_argument for steps that make no sense where they stand, what strategies
+/// report, cancelled.
 [[nodiscard]] MCOMP_API Result<Plan> plan(const Model& model, const Recipe& recipe, Workbench bench,
                                           const StrategyRegistry* registry = nullptr);
 

@@ -21,5 +21,7 @@ using QuantizedWeight = std::variant<quant::QuantizedTensor, quant::BlockTensor,
 [[nodiscard]] MCOMP_API std::int64_t stored_bytes(const QuantizedWeight& weight) noexcept;
 /// "int4 symmetric per group of 32", "Q4_K", "mxfp4"
 [[nodiscard]] MCOMP_API std::string format_name(const QuantizedWeight& weight);
+/// Hexadecimal SHA-256 over the form, its options, codes and scales: equal for equal weights.
+[[nodiscard]] MCOMP_API std::string fingerprint(const QuantizedWeight& weight);
 
 } // namespace mcomp::inline v0::compress

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mcomp/compress/model.hpp"
@@ -18,16 +19,38 @@
 //   fold_batch_norm        no options. Moves batch normalization into the layer before it.
 //   prune_filters          "fraction" (required), "score" ("l1", "l2", "batch_norm_scale"), "scope" ("uniform",
 //                          "global"), "channel_multiple" (1). Use it before fold_batch_norm for batch_norm_scale.
+//   rotate                 "seed" (1). Decoders: a randomized Hadamard rotation of the residual stream, folded into
+//                          the weights (QuaRot), so that outliers spread over all channels. Weights of normalizations
+//                          move into the layers behind them, and a tied head gets a table of its own: the plan says
+//                          what that costs.
+//   equalize               no options. Cross-layer equalization (DFQ) of convolutions and linear layers with nothing
+//                          between them but ReLU, pooling or flattening; batch normalization must be folded.
+//   smooth                 "alpha" (0.5). SmoothQuant: scales move from activations into the weights that take them,
+//                          and out of the normalization or the layer that makes them.
+//   awq                    "format" (integers, "int4:g32"; required), "steps" (20). The scales of AWQ, searched for
+//                          that format at the linear layers of the same places; a later step quantizes.
 //   quantize               "weights": {"dtype" ("int2" ... "int8"), "granularity" ("per_channel" or "per_tensor"),
-//                          "method" ("nearest", "clipped", "gptq"), "refine" (0; rounds, with gptq)}, "activations":
-//                          {"observer", "percentile", "averaging_constant", "bins"}, "keep_f32": [layers],
-//                          "never_slower" (true). Runs convolutions and linear layers in integers with uint8
+//                          "method" ("nearest", "clipped", "adaround", "gptq"), "refine" (0; rounds, with gptq)},
+//                          "activations": {"observer", "percentile", "averaging_constant", "bins"}, "keep_f32":
+//                          [layers], "never_slower" (true). Runs convolutions and linear layers in integers with uint8
 //                          activations; where the workbench can time layers, those that would not become faster stay.
+//   quantize_weights       "format" (compress/weight_format.hpp: "Q4_K", "int4:g32", "nvfp4" ...), "formats": {tensor:
+//                          format}, at least one of both; "method" ("nearest", "search", "hqq", "adaround", "gptq"),
+//                          "refine" (0), "fallback" (a format, or "keep", for tensors whose rows the blocks of theirs
+//                          do not divide), "keep": [tensors], "linear_only" (false; decoders: embedding and head stay),
+//                          "sequential" (true: later weights make up for the errors of earlier ones). Stores weights in
+//                          few bits; all is computed in floating point. Tensors in "formats" take that one, the others
+//                          "format", or stay where there is none.
+//   bias_correction        no options. Takes back what the rounding of weights shifted in the mean of every output, on
+//                          the inputs of the network before it was quantized.
 //   calibrate_temperature  "held_out" (false): whether the network was not trained on the calibration samples. Fits the
 //                          temperature on calibration samples that set no range, with labels. Samples that give none
 //                          (all right, or no better than chance) leave it, and so does a temperature below 1 from
 //                          samples that are not held out: on what it was trained on, a network always seems to deserve
 //                          more confidence. The plan says so.
+//
+// Combinations that make no sense are errors of `plan` before the first step works: see StepKind and
+// Strategy::check_place.
 
 namespace mcomp::inline v0::compress {
 
@@ -62,8 +85,8 @@ using LayerTimer = std::function<Result<std::map<std::string, double>>(const qua
 /// What strategies work with. The library never runs a network but through `make_runner`.
 struct Workbench {
   const Samples* calibration = nullptr; ///< ranges are set on rows drawn from it
-  RunnerFactory make_runner{};          ///< default: the simulation in plain arithmetic
-  LayerTimer time_layers{};             ///< optional; without it nothing is left in f32 for being slow
+  RunnerFactory make_runner{}; ///< default: the reference in f32, and the simulation where layers run in integers
+  LayerTimer time_layers{};    ///< optional; without it nothing is left in f32 for being slow
   Context context{};
 
   /// Rows of `calibration` for ranges, drawn by the recipe's seed; and the others, in order. Set by `plan`.
@@ -71,6 +94,34 @@ struct Workbench {
   std::vector<std::int64_t> other_rows{};
 
   [[nodiscard]] MCOMP_API Result<std::unique_ptr<graph::Runner>> runner(const Model& model) const;
+};
+
+/// What a step does to a model, by which the order of steps is judged. After weights were quantized nothing may change
+/// their shapes or values or quantize them again; a correction needs quantized weights; what fits the confidence of a
+/// network comes after all that changes its outputs.
+enum class StepKind : std::uint8_t {
+  other,        ///< no rule
+  structure,    ///< changes shapes or removes layers
+  transform,    ///< changes weights, not what the network computes
+  quantization, ///< gives weights codes
+  correction,   ///< makes up for errors of the quantization
+  confidence,   ///< fits how sure the outputs are
+};
+
+class Strategy;
+
+/// Where a step stands, before any step works.
+struct StepPlace {
+  const Model& model; ///< that the recipe starts from
+  const Workbench& bench;
+  const std::vector<const Strategy*>& steps; ///< of the recipe
+  std::size_t step;                          ///< this one
+  const std::string& options;                ///< its options
+
+  /// Whether a step of that name comes before this one.
+  [[nodiscard]] MCOMP_API bool follows(std::string_view name) const;
+  /// Whether a step of that kind comes after this one.
+  [[nodiscard]] MCOMP_API bool precedes(StepKind kind) const;
 };
 
 /// Derive from it to add a step; nothing in the library has to change.
@@ -81,6 +132,10 @@ class MCOMP_API Strategy {
   [[nodiscard]] virtual std::string name() const = 0;
   /// Whether the options make sense, before any work. Errors name the key.
   [[nodiscard]] virtual Status check(const std::string& options) const = 0;
+  [[nodiscard]] virtual StepKind kind() const;
+  /// Whether the step makes sense for this kind of network, with this workbench, at its place in the recipe; on top of
+  /// the rules of its kind. The default has no objection.
+  [[nodiscard]] virtual Status check_place(const StepPlace& place) const;
   [[nodiscard]] virtual Result<Decision> decide(const Model& model, const std::string& options,
                                                 const Workbench& bench) const = 0;
   [[nodiscard]] virtual Result<Model> apply(const Model& model, const Decision& decision) const = 0;

@@ -25,12 +25,16 @@ class CalibrateTemperature final : public Strategy {
     if (auto held_out = read_held_out(options); !held_out) return held_out.error();
     return {};
   }
+  StepKind kind() const override { return StepKind::confidence; }
+  Status check_place(const StepPlace& place) const override {
+    MCOMP_CHECK(require_images(name(), place.model, "calibrate classifiers"));
+    return require_samples(name(), place.bench, "fit the temperature on");
+  }
 
   Result<Decision> decide(const Model& model, const std::string& options, const Workbench& bench) const override {
     MCOMP_TRY(held_out, read_held_out(options));
-    if (!bench.calibration)
-      return Error(ErrorCode::insufficient_data, name(), "there are no calibration samples",
-                   "give the workbench a calibration set with labels");
+    MCOMP_CHECK(require_images(name(), model, "calibrate classifiers"));
+    MCOMP_CHECK(require_samples(name(), bench, "fit the temperature on"));
     MCOMP_TRY(labels, bench.calibration->labels());
     // Rows that set ranges would do, but others are one more step away from what was fitted.
     constexpr std::size_t enough = 100;

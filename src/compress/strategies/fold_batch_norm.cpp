@@ -9,8 +9,10 @@ class FoldBatchNorm final : public Strategy {
  public:
   std::string name() const override { return "fold_batch_norm"; }
   Status check(const std::string& options) const override { return check_no_options(name(), options); }
+  StepKind kind() const override { return StepKind::structure; }
 
   Result<Decision> decide(const Model& model, const std::string& options, const Workbench&) const override {
+    MCOMP_CHECK(require_full_precision(name(), model));
     MCOMP_TRY(folded, prune::fold_batch_norm(model.network, model.weights));
     Decision decision{name(), options, "{}", {}};
     for (const auto* layers : {&folded.folded, &folded.kept})

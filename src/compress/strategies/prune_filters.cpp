@@ -75,8 +75,13 @@ class PruneFilters final : public Strategy {
     if (auto parsed = read_options(options); !parsed) return parsed.error();
     return {};
   }
+  StepKind kind() const override { return StepKind::structure; }
+  Status check_place(const StepPlace& place) const override {
+    return require_images(name(), place.model, "prune filters of convolutions");
+  }
 
   Result<Decision> decide(const Model& model, const std::string& text, const Workbench&) const override {
+    MCOMP_CHECK(require_full_precision(name(), model));
     MCOMP_TRY(options, read_options(text));
     MCOMP_TRY(selection, prune::select_filters(model.network, model.weights, options));
     MCOMP_TRY(pruned, prune::remove_filters(model.network, model.weights, selection));

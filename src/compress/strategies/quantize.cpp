@@ -80,17 +80,12 @@ Result<quant::NetworkQuantization> carry_out(const Model& model, const Options& 
 
 /// Codes and scales of the chosen layers by a method that needs samples.
 Result<TensorStore> solve(const Model& model, const Options& options, const Choice& choice, const Workbench& bench) {
-  LayerwiseOptions walk;
+  LayerwiseOptions walk = walk_options(bench);
   for (const std::string& layer : choice.layers)
     walk.tensors.push_back(*graph::weight_names(model.network.find(layer)->operation).weight);
-  if (bench.make_runner)
-    walk.make_runner = [&](graph::Network network, TensorStore weights) {
-      return bench.make_runner(Model{std::move(network), std::move(weights), {}, std::nullopt});
-    };
-  MCOMP_TRY(images, bench.calibration->images());
-  MCOMP_TRY(rows, gather_rows(images, bench.range_rows, 0, static_cast<std::int64_t>(bench.range_rows.size())));
-  MCOMP_TRY(result,
-            quantize_layers(model.network, model.weights, rows, weight_method(options.weights), walk, bench.context));
+  MCOMP_TRY(rows, range_samples(model, bench));
+  MCOMP_TRY(method, layer_method(WeightFormat(options.weights.scheme), options.weights.method));
+  MCOMP_TRY(result, quantize_layers(model.network, model.weights, rows, method, walk, bench.context));
   TensorStore store;
   for (const auto& [name, weight] : result.tensors)
     put_quantized(store, name, std::get<quant::QuantizedTensor>(weight));
@@ -104,15 +99,17 @@ class Quantize final : public Strategy {
     if (auto parsed = read_options(options); !parsed) return parsed.error();
     return {};
   }
+  StepKind kind() const override { return StepKind::quantization; }
+  Status check_place(const StepPlace& place) const override {
+    MCOMP_CHECK(require_images(name(), place.model, instead));
+    return require_samples(name(), place.bench, "set ranges on");
+  }
 
   Result<Decision> decide(const Model& model, const std::string& text, const Workbench& bench) const override {
     MCOMP_TRY(options, read_options(text));
-    if (!model.quantization.weights.empty())
-      return Error(ErrorCode::invalid_argument, "quantize", "the model is quantized already",
-                   "quantize once in a recipe");
-    if (!bench.calibration || bench.range_rows.empty())
-      return Error(ErrorCode::insufficient_data, "quantize", "there are no calibration samples to set ranges on",
-                   "give the workbench a calibration set");
+    MCOMP_CHECK(require_images(name(), model, instead));
+    MCOMP_CHECK(require_full_precision(name(), model));
+    MCOMP_CHECK(require_samples(name(), bench, "set ranges on"));
     MCOMP_TRY(program, model.program());
     std::map<std::string, std::string> kept; // layer -> why it stays in f32
     MCOMP_CHECK(keep_asked(program, options, kept));
@@ -123,7 +120,7 @@ class Quantize final : public Strategy {
     if (bench.time_layers) MCOMP_CHECK(measure(model, program, options, bench, all, kept, seconds_f32, seconds_int8));
     MCOMP_TRY(chosen, choose(program, kept, ranges));
     TensorStore solved;
-    if (!chosen.layers.empty() && needs_samples(options.weights)) {
+    if (!chosen.layers.empty() && needs_samples(options.weights.method)) {
       MCOMP_TRY(made, solve(model, options, chosen, bench));
       solved = std::move(made);
     }
@@ -169,7 +166,7 @@ class Quantize final : public Strategy {
       choice.activations.emplace(value, p);
     }
     Model result = model;
-    const bool from_samples = needs_samples(options.weights) && !choice.layers.empty();
+    const bool from_samples = needs_samples(options.weights.method) && !choice.layers.empty();
     MCOMP_TRY(quantization, carry_out(model, options, choice, from_samples ? &decision.tensors : nullptr));
     result.quantization = std::move(quantization);
     MCOMP_TRY(program, result.program()); // refuses what cannot run
@@ -178,6 +175,8 @@ class Quantize final : public Strategy {
   }
 
  private:
+  static constexpr const char* instead = "use quantize_weights: layers of decoders do not run in integers";
+
   static Status keep_asked(const quant::Program& program, const Options& options,
                            std::map<std::string, std::string>& kept) {
     std::vector<std::string> known;

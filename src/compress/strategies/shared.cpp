@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "compress/strategies/builtin.hpp"
+#include "mcomp/core/format.hpp"
+#include "mcomp/prune/batch_norm_folding.hpp"
 
 namespace mcomp::inline v0::compress::detail {
 
@@ -29,16 +32,75 @@ Result<Tensor> gather_rows(const TensorView& view, const std::vector<std::int64_
   return std::move(result);
 }
 
+Status require_samples(const std::string& strategy, const Workbench& bench, const char* purpose) {
+  if (bench.calibration && bench.calibration->count() > 0) return {};
+  return Error(ErrorCode::insufficient_data, strategy, fmt::format("there are no calibration samples to {}", purpose),
+               "give the workbench a calibration set");
+}
+
+Status require_full_precision(const std::string& strategy, const Model& model) {
+  if (model.in_full_precision()) return {};
+  return Error(ErrorCode::invalid_argument, strategy, "the model is quantized already",
+               "put it before the step that quantizes, and quantize once in a recipe");
+}
+
+Status require_images(const std::string& strategy, const Model& model, const char* remedy) {
+  if (model.network.input.kind == graph::InputKind::values) return {};
+  return Error(ErrorCode::unsupported, strategy,
+               fmt::format("the network '{}' takes tokens: it is no classifier", model.network.name), remedy);
+}
+
+Status require_folded(const std::string& strategy, const Model& model, const StepPlace* place) {
+  if (place && place->follows("fold_batch_norm")) return {};
+  bool any = false;
+  for (const graph::Layer& layer : model.network.layers)
+    any = any || std::holds_alternative<graph::BatchNorm>(layer.operation);
+  if (!any) return {};
+  MCOMP_TRY(folded, prune::fold_batch_norm(model.network, model.weights));
+  if (folded.folded.empty()) return {};
+  return Error(
+      ErrorCode::invalid_argument, strategy,
+      fmt::format("{} batch normalizations ('{}' ...) stand between layers", folded.folded.size(), folded.folded[0]),
+      "put the step fold_batch_norm before it");
+}
+
+Result<std::optional<graph::Network>> network_at(const StepPlace& place) {
+  constexpr std::array<std::string_view, 6> known{"fold_batch_norm", "prune_filters", "rotate",
+                                                  "equalize",        "smooth",        "awq"};
+  for (std::size_t i = 0; i < place.step; ++i)
+    if (std::find(known.begin(), known.end(), place.steps[i]->name()) == known.end())
+      return std::optional<graph::Network>();
+  if (!place.follows("fold_batch_norm")) return std::optional(place.model.network);
+  MCOMP_TRY(folded, prune::fold_batch_norm(place.model.network, place.model.weights));
+  return std::optional(std::move(folded.network));
+}
+
+Result<Tensor> range_samples(const Model& model, const Workbench& bench) {
+  MCOMP_TRY(raw, bench.calibration->input(model.network.input));
+  return gather_rows(raw, bench.range_rows, 0, static_cast<std::int64_t>(bench.range_rows.size()));
+}
+
+LayerwiseOptions walk_options(const Workbench& bench) {
+  LayerwiseOptions options;
+  if (bench.make_runner)
+    options.make_runner = [make = bench.make_runner](graph::Network network, TensorStore weights) {
+      return make(Model{std::move(network), std::move(weights), {}, std::nullopt});
+    };
+  return options;
+}
+
 Status run_rows(const Workbench& bench, graph::Runner& runner, const std::vector<std::int64_t>& rows, const char* stage,
                 const graph::Tap& tap, const std::function<Status(const Tensor& output)>& each) {
-  MCOMP_TRY(images, bench.calibration->images());
-  constexpr std::int64_t batch = 32; // a constant: what observers see must not depend on the machine
+  const graph::Input& input_rule = runner.network().input;
+  MCOMP_TRY(samples, bench.calibration->input(input_rule));
+  // Constants: what observers see must not depend on the machine. Rows of tokens are many samples each.
+  const std::int64_t batch = input_rule.kind == graph::InputKind::tokens ? 8 : 32;
   const auto count = static_cast<std::int64_t>(rows.size());
   for (std::int64_t begin = 0; begin < count; begin += batch) {
     MCOMP_CHECK(bench.context.check(stage));
     const std::int64_t end = std::min(count, begin + batch);
-    MCOMP_TRY(raw, gather_rows(images, rows, begin, end));
-    MCOMP_TRY(input, graph::normalize(runner.network().input, raw));
+    MCOMP_TRY(raw, gather_rows(samples, rows, begin, end));
+    MCOMP_TRY(input, graph::normalize(input_rule, raw));
     MCOMP_TRY(output, runner.run(input, tap));
     if (each) MCOMP_CHECK(each(output));
     bench.context.report(stage, end, count);

@@ -12,16 +12,20 @@ using mcomp::detail::ObjectReader;
 
 namespace {
 
-constexpr std::array<std::pair<WeightMethod, const char*>, 3> names{
-    {{WeightMethod::nearest, "nearest"}, {WeightMethod::clipped, "clipped"}, {WeightMethod::gptq, "gptq"}}};
+/// "clipped" is the older word of this step for the search for ranges.
+constexpr std::array<std::pair<WeightAlgorithm, const char*>, 4> names{{{WeightAlgorithm::nearest, "nearest"},
+                                                                        {WeightAlgorithm::search, "clipped"},
+                                                                        {WeightAlgorithm::adaround, "adaround"},
+                                                                        {WeightAlgorithm::gptq, "gptq"}}};
 
 } // namespace
 
 std::string to_string(const WeightMethodOptions& options) {
-  std::string text = to_string(options.scheme);
-  for (const auto& [method, name] : names)
-    if (method == options.method && method != WeightMethod::nearest) text += fmt::format(", {}", name);
-  if (options.refine > 0) text += " refined";
+  std::string text = quant::to_string(options.scheme);
+  for (const auto& [algorithm, name] : names)
+    if (algorithm == options.method.algorithm && algorithm != WeightAlgorithm::nearest)
+      text += fmt::format(", {}", name);
+  if (options.method.refine > 0) text += " refined";
   return text;
 }
 
@@ -38,39 +42,18 @@ Result<WeightMethodOptions> read_weight_method(const Json& json, const std::stri
     reader.fail("granularity", fmt::format("'{}' cannot be executed", granularity), "use per_channel or per_tensor");
   bool known = false;
   for (const auto& [value, name] : names)
-    if (method == name) options.method = value, known = true;
-  if (!known) reader.fail("method", fmt::format("there is no method '{}'", method), "use nearest, clipped or gptq");
+    if (method == name) options.method.algorithm = value, known = true;
+  if (!known)
+    reader.fail("method", fmt::format("there is no method '{}'", method), "use nearest, clipped, adaround or gptq");
   if (refine < 0 || refine > 1000) reader.fail("refine", fmt::format("{} rounds", refine), "use 16, or 0 for none");
-  if (refine > 0 && options.method != WeightMethod::gptq)
+  if (refine > 0 && options.method.algorithm != WeightAlgorithm::gptq)
     reader.fail("refine", fmt::format("{} codes are not refined", method), "use it with the method gptq");
   MCOMP_CHECK(reader.finish());
   options.scheme.dtype = *type;
   options.scheme.granularity =
       granularity == "per_tensor" ? quant::Granularity::per_tensor : quant::Granularity::per_channel;
-  options.refine = static_cast<int>(refine);
+  options.method.refine = static_cast<int>(refine);
   return options;
-}
-
-LayerMethod weight_method(const WeightMethodOptions& options) {
-  return [options](const LayerProblem& problem, const Context& context) -> Result<QuantizedWeight> {
-    switch (options.method) {
-    case WeightMethod::nearest: {
-      MCOMP_TRY(q, quant::quantize(problem.weight, options.scheme, context));
-      return QuantizedWeight(std::move(q));
-    }
-    case WeightMethod::clipped: {
-      MCOMP_TRY(q, quant::quantize_clipped(problem.weight, options.scheme, {.importance = problem.inputs->diagonal()},
-                                           context));
-      return QuantizedWeight(std::move(q.tensor));
-    }
-    case WeightMethod::gptq: {
-      MCOMP_TRY(q, quant::gptq(problem.weight, *problem.inputs,
-                               {.scheme = options.scheme, .refine = {.rounds = options.refine}}, context));
-      return QuantizedWeight(std::move(q.tensor));
-    }
-    }
-    return Error(ErrorCode::invalid_argument, "method", "there is no such method", "use nearest, clipped or gptq");
-  };
 }
 
 void put_quantized(TensorStore& store, const std::string& name, const quant::QuantizedTensor& q) {
