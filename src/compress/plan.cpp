@@ -38,6 +38,20 @@ Status draw_rows(const Recipe& recipe, Workbench& bench) {
   return {};
 }
 
+/// `fingerprint` of the rows together, with few of them in memory.
+Result<std::string> rows_fingerprint(const TensorView& images, const std::vector<std::int64_t>& rows) {
+  Shape shape = images.shape();
+  shape[0] = static_cast<std::int64_t>(rows.size());
+  Sha256 hash;
+  hash.update(to_string(TensorView(nullptr, images.dtype(), shape)) + "\n");
+  constexpr std::int64_t batch = 32;
+  for (std::int64_t begin = 0; begin < shape[0]; begin += batch) {
+    MCOMP_TRY(part, detail::gather_rows(images, rows, begin, std::min(shape[0], begin + batch)));
+    hash.update(std::span(static_cast<const std::byte*>(part.data()), static_cast<std::size_t>(part.bytes())));
+  }
+  return to_hex(hash.finish());
+}
+
 /// A string field that holds JSON, as JSON.
 Json embedded(const std::string& text) {
   Json json = Json::parse(text, nullptr, false);
@@ -67,9 +81,8 @@ Result<Plan> plan(const Model& model, const Recipe& recipe, Workbench bench, con
   if (bench.calibration) {
     MCOMP_CHECK(draw_rows(recipe, bench));
     MCOMP_TRY(images, bench.calibration->images());
-    MCOMP_TRY(rows,
-              detail::gather_rows(images, bench.range_rows, 0, static_cast<std::int64_t>(bench.range_rows.size())));
-    result.calibration_fingerprint = fingerprint(rows.view());
+    MCOMP_TRY(rows, rows_fingerprint(images, bench.range_rows));
+    result.calibration_fingerprint = std::move(rows);
   }
   Model current = model;
   for (std::size_t i = 0; i < steps.size(); ++i) {

@@ -87,7 +87,9 @@ Result<TensorStore> solve(const Model& model, const Options& options, const Choi
       return bench.make_runner(Model{std::move(network), std::move(weights), {}, std::nullopt});
     };
   MCOMP_TRY(images, bench.calibration->images());
-  MCOMP_TRY(rows, gather_rows(images, bench.range_rows, 0, static_cast<std::int64_t>(bench.range_rows.size())));
+  const SampleSource rows{
+      static_cast<std::int64_t>(bench.range_rows.size()),
+      [&](std::int64_t begin, std::int64_t end) { return gather_rows(images, bench.range_rows, begin, end); }};
   MCOMP_TRY(result,
             quantize_layers(model.network, model.weights, rows, weight_method(options.weights), walk, bench.context));
   TensorStore store;
