@@ -9,7 +9,6 @@
 // on images 512 .. 575. Baseline: scale = f absmax / (2^(bits - 1) - 1), f the best of 26 in [.5, 1] by squared weight
 // error.
 
-#include <chrono>
 #include <filesystem>
 #include <functional>
 
@@ -179,22 +178,23 @@ Method compensated(quant::GptqOptions options, const Context& context) {
   };
 }
 
-void print_table(const std::string& title, const std::vector<Sample>& samples, quant::Scheme scheme,
-                 const std::vector<std::pair<std::string, Method>>& methods) {
-  fmt::print("\n{}\n{:44} {:>8} {:>8}   seconds\n", title, "", "4 bits", "3 bits");
+/// A table in Markdown: squared output error by that of `baseline`.
+/// @param whole_groups rows that groups do not divide have one scale; otherwise the last group of a row may be shorter
+void print_table(const std::string& title, const std::vector<Sample>& samples, quant::Scheme scheme, bool whole_groups,
+                 const Method& baseline, const std::vector<std::pair<std::string, Method>>& methods) {
+  fmt::print("\n### {}\n\n| method | 4 bits | 3 bits |\n| --- | --- | --- |\n", title);
   for (const auto& [name, method] : methods) {
-    const auto begin = std::chrono::steady_clock::now();
-    std::string line = fmt::format("{:44}", name);
+    std::string line = fmt::format("| {} |", name);
     for (const int bits : {4, 3}) {
       scheme.dtype = integer_dtype(bits, true);
       double sum = 0;
       for (const Sample& s : samples) {
-        const quant::Scheme own = for_layer(scheme, s);
-        sum += held_out_error(s, method(s, own)) / held_out_error(s, outcome(clipped(s, own)));
+        const quant::Scheme own = whole_groups ? for_layer(scheme, s) : scheme;
+        sum += held_out_error(s, method(s, own)) / held_out_error(s, baseline(s, own));
       }
-      line += fmt::format(" {:8.3f}", sum / static_cast<double>(samples.size()));
+      line += fmt::format(" {:.3f} |", sum / static_cast<double>(samples.size()));
     }
-    fmt::print("{} {:9.2f}\n", line, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    fmt::print("{}\n", line);
   }
 }
 
@@ -261,10 +261,40 @@ int main(int argc, char** argv) {
          return compensated({.refine = {.rounds = 16}}, context)(s, affine(scheme));
        }},
   };
+  const Method nearest_clipped = methods[1].second;
+  // Methods that use no data, or only the moments of single inputs, with zero points.
+  const Method nearest_affine = [](const Sample& s, const quant::Scheme& scheme) {
+    return outcome(quant::quantize(s.weight, affine(scheme)).value());
+  };
+  const std::vector<std::pair<std::string, Method>> affine_methods{
+      {"round to nearest, clipped",
+       [](const Sample& s, const quant::Scheme& scheme) {
+         return outcome(quant::quantize_clipped(s.weight, affine(scheme)).value().tensor);
+       }},
+      {"HQQ, kept by the absolute error, one start",
+       [](const Sample& s, const quant::Scheme& scheme) {
+         return outcome(quant::hqq(s.weight, {.scheme = affine(scheme), .starts = 1, .judge = 1}).value().tensor);
+       }},
+      {"HQQ",
+       [](const Sample& s, const quant::Scheme& scheme) {
+         return outcome(quant::hqq(s.weight, {.scheme = affine(scheme)}).value().tensor);
+       }},
+      {"HQQ, weighted by second moments",
+       [](const Sample& s, const quant::Scheme& scheme) {
+         return outcome(
+             quant::hqq(s.weight, {.scheme = affine(scheme), .importance = s.fit.diagonal()}).value().tensor);
+       }},
+  };
+  const quant::Scheme groups{.granularity = quant::Granularity::per_group, .group_size = 32, .full_range = true};
   const auto linear = decoder_layers(argv[1], "stories260k", context);
-  print_table("stories260k, linear layers, groups of 32", linear,
-              {.granularity = quant::Granularity::per_group, .group_size = 32, .full_range = true}, methods);
+  print_table("stories260k, linear layers, groups of 32, by round-to-nearest with clipped scales", linear, groups, true,
+              nearest_clipped, methods);
+  print_table("stories260k, linear layers, zero points, groups of 32, by round-to-nearest in the full range", linear,
+              groups, false, nearest_affine, affine_methods);
   const auto convolutions = resnet_layers(argv[1], context);
-  print_table("ResNet-56, every third convolution, per channel", convolutions, {.full_range = true}, methods);
+  print_table("ResNet-56, every third convolution, per channel, by round-to-nearest with clipped scales", convolutions,
+              {.full_range = true}, true, nearest_clipped, methods);
+  print_table("ResNet-56, every third convolution, zero points, groups of 32, by round-to-nearest in the full range",
+              convolutions, groups, false, nearest_affine, affine_methods);
   return 0;
 }

@@ -80,7 +80,7 @@ void measure(const std::string& title, const Decoder& d, const TensorStore& weig
     loss.update(logits, tokens).value();
     divergence.update(d.logits[i++], logits).value();
   });
-  fmt::print("  {:36} perplexity {:.4f}  KL {:.6f}\n", title, loss.report().value().perplexity,
+  fmt::print("| {} | {:.4f} | {:.6f} |\n", title, loss.report().value().perplexity,
              divergence.report().value().mean_kl);
 }
 
@@ -99,10 +99,9 @@ template <class Method> TensorStore replaced(const Decoder& d, quant::BlockForma
 
 void table(const std::string& name, const Decoder& d, const std::vector<quant::BlockFormat>& formats,
            const Tensor& evaluation, const Context& context) {
-  fmt::print("{}\n", name);
+  fmt::print("\n### {}\n\n| format, method | perplexity | KL |\n| --- | --- | --- |\n", name);
   for (const quant::BlockFormat format : formats) {
-    fmt::print(" {}\n", format);
-    measure("search, weighted by second moments", d,
+    measure(fmt::format("{}, search weighted by second moments", format), d,
             replaced(d, format,
                      [&](const TensorView& w, const stats::Gram& gram) {
                        const std::vector<double> diagonal = gram.diagonal();
@@ -112,7 +111,7 @@ void table(const std::string& name, const Decoder& d, const std::vector<quant::B
                      }),
             evaluation, context);
     for (const int rounds : {0, 16})
-      measure(rounds == 0 ? "GPTQ" : "GPTQ, refined", d,
+      measure(fmt::format("{}, GPTQ{}", format, rounds == 0 ? "" : ", refined"), d,
               replaced(d, format,
                        [&](const TensorView& w, const stats::Gram& gram) {
                          return quant::gptq(w, gram, format, {.refine = {.rounds = rounds}, .relative_error = false},

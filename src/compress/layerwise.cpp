@@ -119,7 +119,7 @@ Result<Tensor> feature_rows(const TensorView& value) {
 
 class Walk {
  public:
-  Walk(const Network& network, const TensorStore& weights, const TensorView& samples, const LayerMethod& method,
+  Walk(const Network& network, const TensorStore& weights, const SampleSource& samples, const LayerMethod& method,
        const LayerwiseOptions& options, const Context& context)
       : network_(network), original_(weights), samples_(samples), method_(method), options_(options),
         context_(context) {
@@ -129,7 +129,7 @@ class Walk {
   Result<LayerwiseResult> run() {
     MCOMP_TRY(groups, find_groups(network_, options_));
     for (const Group& group : groups) total_ += static_cast<std::int64_t>(group.weights.size());
-    if (samples_.rank() == 0 || samples_.elements() == 0)
+    if (samples_.count < 1 || !samples_.read)
       return Error(ErrorCode::insufficient_data, "samples", "there are none to run through the network",
                    "give at least one sample");
     for (const auto& [name, weight] : options_.done) MCOMP_CHECK(replace(name, weight));
@@ -203,10 +203,10 @@ class Walk {
 
   /// Calls `each` with the network's input, batch after batch.
   template <class Each> Status batches(Each&& each) const {
-    const std::int64_t count = samples_.size(0), batch = std::max<std::int64_t>(1, options_.batch);
+    const std::int64_t count = samples_.count, batch = std::max<std::int64_t>(1, options_.batch);
     for (std::int64_t begin = 0; begin < count; begin += batch) {
       MCOMP_CHECK(context_.check("observing inputs"));
-      MCOMP_TRY(raw, samples_.rows(begin, std::min(count, begin + batch)));
+      MCOMP_TRY(raw, samples_.read(begin, std::min(count, begin + batch)));
       MCOMP_TRY(input, graph::normalize(network_.input, raw));
       MCOMP_CHECK(each(input));
     }
@@ -340,7 +340,7 @@ class Walk {
 
   const Network& network_;
   const TensorStore& original_;
-  const TensorView& samples_;
+  const SampleSource& samples_;
   const LayerMethod& method_;
   const LayerwiseOptions& options_;
   const Context& context_;
@@ -350,7 +350,7 @@ class Walk {
 
 } // namespace
 
-Result<LayerwiseResult> quantize_layers(const Network& network, const TensorStore& weights, const TensorView& samples,
+Result<LayerwiseResult> quantize_layers(const Network& network, const TensorStore& weights, const SampleSource& samples,
                                         const LayerMethod& method, const LayerwiseOptions& options,
                                         const Context& context) {
   if (!method)
@@ -362,6 +362,17 @@ Result<LayerwiseResult> quantize_layers(const Network& network, const TensorStor
   MCOMP_CHECK(graph::infer_shapes(network));
   MCOMP_CHECK(graph::check_weights(network, weights));
   return Walk(network, weights, samples, method, options, context).run();
+}
+
+Result<LayerwiseResult> quantize_layers(const Network& network, const TensorStore& weights, const TensorView& samples,
+                                        const LayerMethod& method, const LayerwiseOptions& options,
+                                        const Context& context) {
+  const std::int64_t count = samples.rank() == 0 || samples.elements() == 0 ? 0 : samples.size(0);
+  const auto read = [&](std::int64_t begin, std::int64_t end) -> Result<Tensor> {
+    MCOMP_TRY(rows, samples.rows(begin, end));
+    return Tensor::copy_of(rows);
+  };
+  return quantize_layers(network, weights, SampleSource{count, read}, method, options, context);
 }
 
 } // namespace mcomp::inline v0::compress

@@ -70,6 +70,20 @@ Status check_order(const Model& model, const Recipe& recipe, const Workbench& be
   return {};
 }
 
+/// `fingerprint` of the rows together, with few of them in memory.
+Result<std::string> rows_fingerprint(const TensorView& images, const std::vector<std::int64_t>& rows) {
+  Shape shape = images.shape();
+  shape[0] = static_cast<std::int64_t>(rows.size());
+  Sha256 hash;
+  hash.update(to_string(TensorView(nullptr, images.dtype(), shape)) + "\n");
+  constexpr std::int64_t batch = 32;
+  for (std::int64_t begin = 0; begin < shape[0]; begin += batch) {
+    MCOMP_TRY(part, detail::gather_rows(images, rows, begin, std::min(shape[0], begin + batch)));
+    hash.update(std::span(static_cast<const std::byte*>(part.data()), static_cast<std::size_t>(part.bytes())));
+  }
+  return to_hex(hash.finish());
+}
+
 /// A string field that holds JSON, as JSON.
 Json embedded(const std::string& text) {
   Json json = Json::parse(text, nullptr, false);
@@ -98,8 +112,9 @@ Result<Plan> plan(const Model& model, const Recipe& recipe, Workbench bench, con
               .bytes_before = model.stored_bytes()};
   if (bench.calibration) {
     MCOMP_CHECK(draw_rows(recipe, bench));
-    MCOMP_TRY(rows, detail::range_samples(model, bench));
-    result.calibration_fingerprint = fingerprint(rows.view());
+    MCOMP_TRY(raw, bench.calibration->input(model.network.input));
+    MCOMP_TRY(rows, rows_fingerprint(raw, bench.range_rows));
+    result.calibration_fingerprint = std::move(rows);
   }
   Model current = model;
   for (std::size_t i = 0; i < steps.size(); ++i) {

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <regex>
+
+#include "io/name_pattern.hpp"
 
 #include "mcomp/core/format.hpp"
 
@@ -205,17 +206,8 @@ Result<std::vector<WeightScheme>> read_config(std::string_view text, const std::
 Result<bool> matches(const std::string& target, const std::string& layer, const std::string& subject) {
   if (target == "Linear" || target == layer) return true;
   if (!target.starts_with("re:")) return false;
-  // The library's matcher recurses, so that both sides are kept short.
-  constexpr std::size_t longest = 512;
-  if (target.size() > longest || layer.size() > longest)
-    return unsupported(subject, fmt::format("a regular expression or a name of more than {} characters", longest));
-  try {
-    return std::regex_search(layer, std::regex(target.substr(3), std::regex::ECMAScript | std::regex::optimize),
-                             std::regex_constants::match_continuous);
-  } catch (const std::regex_error& error) {
-    return Error(ErrorCode::corrupt, subject, fmt::format("'{}' is no regular expression: {}", target, error.what()),
-                 "check the targets");
-  }
+  MCOMP_TRY(pattern, NamePattern::parse(std::string_view(target).substr(3), subject));
+  return pattern.matches(layer);
 }
 
 } // namespace mcomp::inline v0::io::detail

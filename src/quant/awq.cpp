@@ -118,6 +118,17 @@ std::vector<float> scales_of(const std::vector<double>& diagonal, double alpha) 
   return s;
 }
 
+/// Divides weights by a power of two where scaled columns and squares of errors might leave f32 otherwise.
+float bring_within_range(std::vector<float>& values) {
+  constexpr int usual = 10; // weights below 2^11 stay as they are
+  float most = 0;
+  for (const float x : values) most = std::max(most, std::abs(x));
+  if (!(most > 0) || std::ilogb(most) <= usual) return 1;
+  const float unit = std::ldexp(1.0f, std::ilogb(most) - usual);
+  for (float& x : values) x /= unit;
+  return unit;
+}
+
 Status check_options(const std::vector<TensorView>& weights, const AwqOptions& o) {
   MCOMP_CHECK(check(o.scheme));
   MCOMP_CHECK(detail::check_clip({.lowest = o.lowest_clip, .steps = o.clip_steps}));
@@ -144,6 +155,7 @@ Result<AwqResult> awq(const std::vector<TensorView>& weights, const stats::Gram&
     w.values.insert(w.values.end(), matrix.data, matrix.data + matrix.rows * matrix.columns);
     w.rows += matrix.rows;
   }
+  const float unit = bring_within_range(w.values);
   MCOMP_TRY(h, detail::hessian(gram, w.columns, context));
   const auto* moments = static_cast<const float*>(h.data());
   const std::int64_t block = detail::block_columns(options.scheme, w.columns);
@@ -166,7 +178,7 @@ Result<AwqResult> awq(const std::vector<TensorView>& weights, const stats::Gram&
     search.round(x, codes);
     const double now = search.error(x, s, codes);
     if (step == 0) report.error_before = now * per_signal;
-    if (now < least) least = now, best = s, report.alpha = alpha, report.error_scaled = now * per_signal;
+    if (step == 0 || now < least) least = now, best = s, report.alpha = alpha, report.error_scaled = now * per_signal;
   }
   const Stack x = search.scaled(best);
   search.clip(x, best, options, codes);
@@ -178,7 +190,11 @@ Result<AwqResult> awq(const std::vector<TensorView>& weights, const stats::Gram&
     detail::BlockCodes part(weight.size(0), w.columns, full);
     for (std::int64_t r = 0; r < part.rows; ++r, ++row) {
       std::copy_n(codes.row_codes(row), w.columns, part.row_codes(r));
-      for (std::int64_t b = 0; b < codes.blocks(); ++b) part.grid(r, b) = codes.grid(row, b);
+      for (std::int64_t b = 0; b < codes.blocks(); ++b) {
+        part.grid(r, b) = codes.grid(row, b);
+        part.grid(r, b).scale[0] *= unit;
+        part.grid(r, b).offset[0] *= unit;
+      }
     }
     result.tensors.push_back(detail::to_quantized(part, options.scheme, full, weight.shape()));
   }

@@ -1,6 +1,8 @@
 #include "quant/error_feedback.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <numeric>
 
@@ -108,7 +110,9 @@ class Tile {
         const auto at = static_cast<std::size_t>((block * per_block + s) * rows_ + i);
         const float scale = grid.scale[static_cast<std::size_t>(s)];
         scale_[at] = scale;
-        inverse_[at] = scale == 0 ? 0 : 1 / scale;
+        // That of a denormal scale may be infinite, and nothing times it no number.
+        constexpr float most = std::numeric_limits<float>::max();
+        inverse_[at] = scale == 0 ? 0 : std::clamp(1 / scale, -most, most);
         offset_[at] = grid.offset[static_cast<std::size_t>(s)];
       }
   }
@@ -194,9 +198,11 @@ class Tile {
     const std::span<const float> h =
         importance_.empty() ? importance_ : importance_.subspan(static_cast<std::size_t>(first), w.size());
     for (std::int64_t i = 0; i < rows_; ++i) {
-      for (std::int64_t k = 0; k < n; ++k)
-        w[static_cast<std::size_t>(column(unit.begin + k) - first)] =
-            target(unit.begin + k)[i] - y[static_cast<std::size_t>(k * rows_ + i)];
+      for (std::int64_t k = 0; k < n; ++k) {
+        // Weights near the largest f32 cannot make up for anything.
+        const float own = target(unit.begin + k)[i], wish = own - y[static_cast<std::size_t>(k * rows_ + i)];
+        w[static_cast<std::size_t>(column(unit.begin + k) - first)] = std::isfinite(wish) ? wish : own;
+      }
       values_.fit(w, h, codes_.grid(first_row_ + i, block));
     }
     read_grids(block);

@@ -48,6 +48,31 @@ Result<QuantizedWeight> nearest(const LayerProblem& problem, const Context&) {
 }
 } // namespace
 
+TEST_CASE("samples that are read part by part give the same, a batch at a time") {
+  Small small;
+  const auto whole = quantize_layers(small.network, small.weights, small.samples, nearest).value();
+  std::int64_t next = 0, passes = 0;
+  const SampleSource source{20, [&](std::int64_t begin, std::int64_t end) -> Result<Tensor> {
+                              if (begin == 0) ++passes, next = 0;
+                              CHECK(begin == next);
+                              CHECK(end - begin <= 3);
+                              next = end;
+                              return Tensor::copy_of(small.samples.view().rows(begin, end).value());
+                            }};
+  const auto parts = quantize_layers(small.network, small.weights, source, nearest, {.batch = 3}).value();
+  CHECK(passes == 3); // the values that a, that b and c, and that d take
+  CHECK(next == 20);
+  for (const auto& [name, weight] : whole.tensors)
+    CHECK(std::get<quant::QuantizedTensor>(parts.tensors.at(name)).codes ==
+          std::get<quant::QuantizedTensor>(weight).codes);
+  const SampleSource broken{20, [](std::int64_t, std::int64_t) -> Result<Tensor> {
+                              return Error(ErrorCode::io_failure, "samples", "the disk is gone", "find it");
+                            }};
+  CHECK(quantize_layers(small.network, small.weights, broken, nearest).error().code() == ErrorCode::io_failure);
+  CHECK(quantize_layers(small.network, small.weights, SampleSource{}, nearest).error().code() ==
+        ErrorCode::insufficient_data);
+}
+
 TEST_CASE("every layer sees the inputs of the network as quantized so far") {
   Small small;
   std::vector<std::string> order;

@@ -22,8 +22,8 @@
 //           return compress::QuantizedWeight(std::move(q->tensor));
 //         }).value();
 //
-// Memory does not grow with the number of samples: they run through the network in batches, and a layer keeps the Gram
-// matrix of its inputs alone.
+// Memory does not grow with the number of samples: they run through the network in batches, a layer keeps the Gram
+// matrix of its inputs alone, and a `SampleSource` reads them batch by batch.
 
 namespace mcomp::inline v0::compress {
 
@@ -74,6 +74,14 @@ struct LayerwiseResult {
   TensorStore weights; ///< of the whole network: in f32 what the quantized ones stand for, the others as they were
 };
 
+/// Samples that are read as they are needed, from a file or a generator, so that only a batch of them is in memory.
+struct SampleSource {
+  std::int64_t count = 0;
+  /// The raw samples [begin, end), [end - begin, ...]. Called from one thread, batch after batch from the first to the
+  /// last, and again so for every pass.
+  std::function<Result<Tensor>(std::int64_t begin, std::int64_t end)> read{};
+};
+
 /// Tables of embeddings come first (a tied head's inputs are then those of the original network), the others in the
 /// order of the layers. Progress counts weights.
 /// The errors that `method` sees are those of the compensated weight where the target asks for one.
@@ -84,6 +92,10 @@ struct LayerwiseResult {
 /// cancelled.
 [[nodiscard]] MCOMP_API Result<LayerwiseResult>
 quantize_layers(const graph::Network& network, const TensorStore& weights, const TensorView& samples,
+                const LayerMethod& method, const LayerwiseOptions& options = {}, const Context& context = {});
+/// The same of samples that are read part by part. Errors: those of `read` too.
+[[nodiscard]] MCOMP_API Result<LayerwiseResult>
+quantize_layers(const graph::Network& network, const TensorStore& weights, const SampleSource& samples,
                 const LayerMethod& method, const LayerwiseOptions& options = {}, const Context& context = {});
 
 } // namespace mcomp::inline v0::compress

@@ -42,7 +42,7 @@ namespace mcomp::inline v0::compress::detail {
 [[nodiscard]] Result<std::optional<graph::Network>> network_at(const StepPlace& place);
 
 /// The calibration rows that set ranges, raw.
-[[nodiscard]] Result<Tensor> range_samples(const Model& model, const Workbench& bench);
+[[nodiscard]] Result<SampleSource> range_samples(const Model& model, const Workbench& bench);
 
 /// Options of a walk that runs the workbench's runners.
 [[nodiscard]] LayerwiseOptions walk_options(const Workbench& bench);

@@ -1,0 +1,202 @@
+// Writes the inputs that fuzzing starts from, for each reader a folder of its name: small right files of every kind
+// that the readers know.
+//
+//     fuzz_seeds FOLDER
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "io/gguf_bytes.hpp"
+#include "mcomp/core/format.hpp"
+#include "mcomp/cost/prices.hpp"
+#include "mcomp/io/compressed_tensors.hpp"
+#include "mcomp/io/gguf_llama.hpp"
+#include "mcomp/io/safetensors.hpp"
+#include "property.hpp"
+#include "small_artifact.hpp"
+
+namespace {
+
+using namespace mcomp;
+namespace fs = std::filesystem;
+
+class Seeds {
+ public:
+  explicit Seeds(fs::path root) : root_(std::move(root)) {}
+  /// Where a seed is to be written.
+  fs::path path(const std::string& reader, const std::string& name) {
+    fs::create_directories(root_ / reader);
+    ++count_;
+    return root_ / reader / name;
+  }
+  void text(const std::string& reader, const std::string& name, std::string_view content) {
+    std::ofstream file(path(reader, name), std::ios::binary | std::ios::trunc);
+    file << content;
+    mcomp_fuzz::demand(file.flush().good());
+  }
+  [[nodiscard]] int count() const { return count_; }
+
+ private:
+  fs::path root_;
+  int count_ = 0;
+};
+
+std::string content(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+Tensor numbers(Shape shape) {
+  Random random(7);
+  Tensor t = Tensor::zeros(DType::f32, std::move(shape)).value();
+  for (float& x : t.mutable_values<float>()) x = static_cast<float>(random.normal());
+  return t;
+}
+
+/// A tensor of every element type.
+void safetensors_seeds(Seeds& seeds) {
+  for (const DType dtype : {DType::f64, DType::f32, DType::f16, DType::bf16, DType::f8_e4m3, DType::f8_e5m2,
+                            DType::boolean, DType::int8, DType::uint8, DType::int16, DType::int32, DType::int64}) {
+    TensorStore store;
+    store.put("a", Tensor::zeros(dtype, {2, 3}).value());
+    store.put("b", Tensor::zeros(DType::f32, {}).value());
+    io::write_safetensors(seeds.path("safetensors", to_string(dtype)), store, {{"format", "pt"}, {"x", "y"}}).value();
+  }
+  io::write_safetensors(seeds.path("safetensors", "empty"), {}).value();
+}
+
+void compressed_tensors_seeds(Seeds& seeds, const fs::path& scratch) {
+  using quant::Granularity;
+  const auto add = [&](const std::string& name, const std::vector<io::CompressedLayer>& layers,
+                       const io::CompressedTensorsOptions& options = {}) {
+    const auto file = io::to_compressed_tensors(layers, options).value();
+    io::write_safetensors(scratch, file.tensors).value();
+    seeds.text("compressed_tensors", name, file.quantization_config + '\0' + content(scratch));
+  };
+  const Tensor weight = numbers({3, 32});
+  for (const int bits : {2, 3, 4, 5, 6, 7, 8})
+    add(fmt::format("int{}", bits),
+        {{"a", quant::quantize(numbers({3, 5}), {.dtype = integer_dtype(bits, true)}).value()}}, {.packed_int8 = true});
+  const quant::Scheme group{
+      .dtype = DType::uint4, .symmetric = false, .granularity = Granularity::per_group, .group_size = 8};
+  add("affine", {{"a", quant::quantize(weight, group).value()}});
+  std::vector<std::int32_t> order(32);
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int32_t>((i * 5) % 32 / 8);
+  add("act_order",
+      {{"a",
+        quant::quantize(weight, {.dtype = DType::int4, .granularity = Granularity::per_group, .group_size = 8}).value(),
+        order}});
+  add("int8", {{"a", quant::quantize(numbers({2, 3}), {.dtype = DType::int8}).value()}},
+      {.scale_dtype = DType::f32, .dynamic_activations = true, .ignore = {"lm_head"}});
+  add("fp8", {{"a", quant::quantize_scaled_float(numbers({2, 3})).value()}}, {.dynamic_activations = true});
+  for (const auto& format : {quant::microscaling::nvfp4, quant::microscaling::mxfp4})
+    add(to_string(format), {{"a", quant::quantize_microscaled(weight, {.format = format}).value()}});
+  add("two", {{"a", quant::quantize(numbers({3, 5}), {.dtype = DType::int3}).value()},
+              {"b.c", quant::quantize(weight, group).value()}});
+  seeds.text(
+      "compressed_tensors", "preset",
+      R"({"quant_method": "compressed-tensors", "config_groups": {"W4A16": ["re:model\\.(layers|x)\\.\\d+$"]}})");
+  fs::remove(scratch);
+}
+
+TensorStore decoder_weights(const graph::Network& network) {
+  TensorStore weights;
+  const auto shapes = graph::infer_shapes(network).value();
+  for (std::size_t i = 0; i < network.layers.size(); ++i) {
+    const auto& operation = network.layers[i].operation;
+    const std::int64_t in = shapes.input[i].sizes().back();
+    if (const auto* e = std::get_if<graph::Embedding>(&operation))
+      weights.put(e->weight, numbers({e->vocabulary, e->features}));
+    if (const auto* n = std::get_if<graph::RmsNorm>(&operation)) weights.put(n->weight, numbers({in}));
+    if (const auto* l = std::get_if<graph::Linear>(&operation)) weights.put(l->weight, numbers({l->out_features, in}));
+  }
+  return weights;
+}
+
+/// Bytes of a value of one of the types of metadata.
+std::size_t value_bytes(std::uint32_t type) {
+  return type < 2 || type == 7 ? 1 : type < 4 ? 2 : type < 7 ? 4 : 8;
+}
+
+void gguf_seeds(Seeds& seeds) {
+  using namespace mcomp_test;
+  for (const std::uint32_t type : {0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u, 10u, 11u, 12u})
+    seeds.text(
+        "gguf", fmt::format("value{}", type),
+        gguf({architecture(), kv("a", type, std::string(value_bytes(type), '\1')), kv("b", 9, u32(type) + u64(0))}, {},
+             ""));
+  seeds.text("gguf", "strings",
+             gguf({architecture(), kv("a", 9, u32(8) + u64(2) + str("x") + str("yz"))},
+                  {tensor_info("t", {2, 3}, 0, 0), tensor_info("u", {4}, 1, 32)}, std::string(64, '\2')));
+  for (const quant::BlockFormat format : quant::block_formats) {
+    const auto& layout = quant::block_layout(format);
+    const auto data = static_cast<std::size_t>((layout.block_bytes + 31) / 32 * 32);
+    seeds.text("gguf", std::string(layout.name),
+               gguf({architecture(), kv("general.quantization_version", 4, u32(2))},
+                    {tensor_info("t", {static_cast<std::uint64_t>(layout.block_size)}, layout.gguf_type, 0)},
+                    std::string(data, '\3')));
+  }
+  graph::LlamaOptions model;
+  model.vocabulary = 3, model.features = 32, model.hidden = 32, model.layers = 1, model.heads = 2, model.kv_heads = 1,
+  model.context = 4;
+  for (const bool tied : {true, false}) {
+    model.tied = tied;
+    const TensorStore weights = decoder_weights(graph::llama(model).value());
+    io::LlamaGgufOptions options{.model = model, .type = io::GgufType::q4_0};
+    options.tokenizer = io::parse_token_list("b'<unk>'\t0.0\nb'\\n<s>\\n'\t0.0\nb'\\n</s>\\n'\t0.0\n", "seed").value();
+    io::write_llama_gguf(seeds.path("gguf", tied ? "llama" : "llama_head"), io::plan_llama_gguf(options).value(),
+                         weights)
+        .value();
+  }
+}
+
+void texts_seeds(Seeds& seeds, const fs::path& scratch) {
+  seeds.text("token_list", "special", "b'<unk>'\t0.0\nb'\\n<s>\\n'\t0.0\nb'\\n</s>\\n'\t0.0\nb'<0x0A>'\t0.0\n");
+  seeds.text("token_list", "pieces", "b'<unk>'\t0\nb'<s>'\t0\nb'</s>'\t0\nb' the'\t-6.5\nb\"it's\\xc3\\xa9\"\t-1e2\n");
+
+  seeds.text("network", "small", mcomp_fuzz::small_network);
+  seeds.text("network", "convolutional", R"({"schema": "mcomp-network-1", "name": "n", "input": {"shape": [4, 8, 8]},
+    "layers": [{"name": "a", "op": "convolution", "out_channels": 4, "kernel": [3, 3], "padding": [1, 1], "groups": 2},
+      {"name": "b", "op": "batch_norm", "epsilon": 1e-3}, {"name": "c", "op": "activation", "kind": "relu6"},
+      {"name": "d", "op": "subsample_pad", "stride": [2, 2], "channels_before": 1, "channels_after": 1},
+      {"name": "e", "op": "convolution", "inputs": ["c"], "out_channels": 6, "kernel": [2, 2], "stride": [2, 2]},
+      {"name": "f", "op": "add", "inputs": ["d", "e"]}, {"name": "g", "op": "pooling", "kind": "max", "kernel": [2, 2]},
+      {"name": "h", "op": "flatten"}, {"name": "i", "op": "linear", "out_features": 2}, {"name": "j", "op": "softmax"}],
+    "output": "j"})");
+  graph::LlamaOptions model;
+  model.vocabulary = 4, model.features = 4, model.hidden = 4, model.layers = 1, model.heads = 2, model.kv_heads = 1,
+  model.context = 4;
+  seeds.text("network", "decoder", graph::to_json(graph::llama(model).value()));
+
+  seeds.text("recipe", "small", mcomp_fuzz::small_recipe);
+  seeds.text("recipe", "pruning", R"({"schema": "mcomp-recipe-1", "name": "p", "steps": [
+    {"strategy": "prune_filters", "fraction": 0.25, "score": "l1"}, {"strategy": "fold_batch_norm"}],
+    "criteria": {"max_size_ratio": 0.5, "max_ece_increase": 0.01, "max_latency_p99_seconds": 1,
+                 "max_monthly_cost_ratio": 0.9, "min_samples": 50}})");
+  seeds.text("prices", "small", R"({"currency": "USD", "date": "2026-07-20", "source": "a list", "hours_per_month": 730,
+    "instances": [{"name": "a", "vcpus": 8, "memory_gib": 16, "on_demand_per_hour": 0.2, "reserved_per_hour": 0.1,
+                   "term": "1 year"}, {"name": "b", "vcpus": 1, "on_demand_per_hour": 0.01}]})");
+
+  fs::create_directories(scratch);
+  mcomp_fuzz::write_small_artifact(scratch);
+  seeds.text("artifact", "small", content(scratch / "manifest.json"));
+  fs::remove_all(scratch);
+  seeds.text("plan", "small", to_json(mcomp_fuzz::small_artifact().plan));
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) return fmt::print(stderr, "usage: {} FOLDER\n", argv[0]), 2;
+  const fs::path root = argv[1];
+  Seeds seeds(root);
+  safetensors_seeds(seeds);
+  compressed_tensors_seeds(seeds, root / "scratch");
+  gguf_seeds(seeds);
+  texts_seeds(seeds, root / "scratch");
+  fmt::print("{} seeds in {}\n", seeds.count(), root.string());
+  return 0;
+}
