@@ -13,33 +13,48 @@ namespace {
 using namespace mcomp;
 using Json = Report::Json;
 
+/// A scheme that no classifier is executed in, where the format is none.
+quant::Scheme scheme_of(const compress::WeightFormat& format) {
+  const auto* scheme = std::get_if<quant::Scheme>(&format);
+  return scheme ? *scheme : quant::Scheme{.symmetric = false};
+}
+
 /// The recipe that the command line describes.
 Result<compress::Recipe> recipe(const Job& job) {
-  const auto* scheme = std::get_if<quant::Scheme>(&job.format);
-  if (!scheme || !scheme->symmetric ||
-      (scheme->granularity != quant::Granularity::per_channel && scheme->granularity != quant::Granularity::per_tensor))
-    return Error(ErrorCode::invalid_argument, fmt::format("--format {}", job.format_text),
-                 "classifiers are executed in symmetric integers with one scale a channel or a tensor",
-                 "use int2 ... int8, with :tensor or without");
+  const quant::Scheme first = job.formats.empty() ? quant::Scheme{} : scheme_of(job.formats[0]);
+  for (std::size_t i = 0; i < job.formats.size(); ++i) {
+    const quant::Scheme scheme = scheme_of(job.formats[i]);
+    if (!scheme.symmetric || scheme.group_size > 0 || scheme.full_range || scheme.scale_dtype != DType::f32 ||
+        scheme.granularity != first.granularity)
+      return Error(ErrorCode::invalid_argument, fmt::format("--format {}", job.format_texts[i]),
+                   "classifiers are executed in symmetric integers with one scale a channel, or all one a tensor",
+                   "use int2 ... int8, with :tensor or without");
+  }
   using compress::WeightAlgorithm;
   if (job.method.algorithm == WeightAlgorithm::hqq)
     return Error(ErrorCode::invalid_argument, fmt::format("--method {}", job.method_text),
                  "weights that are executed in integers do not have it", "use nearest, search, adaround or gptq");
   const std::string method =
       job.method.algorithm == WeightAlgorithm::search ? "clipped" : to_string(job.method.algorithm);
+  Json weights{{"granularity", first.granularity == quant::Granularity::per_tensor ? "per_tensor" : "per_channel"},
+               {"method", method},
+               {"refine", job.method.refine},
+               {"target", job.target_text}};
+  if (job.budget > 0) {
+    weights["budget"] = {
+        {"bits_per_weight", job.budget}, {"measure", to_string(job.measure)}, {"samples", job.measure_samples}};
+    if (!job.formats.empty()) weights["budget"]["formats"] = job.format_texts;
+  } else {
+    weights["dtype"] = to_string(first.dtype);
+  }
   const Json steps = Json::array(
-      {{{"strategy", "fold_batch_norm"}},
-       {{"strategy", "quantize"},
-        {"weights",
-         {{"dtype", to_string(scheme->dtype)},
-          {"granularity", scheme->granularity == quant::Granularity::per_tensor ? "per_tensor" : "per_channel"},
-          {"method", method},
-          {"refine", job.method.refine}}},
-        {"keep_f32", job.keep}}});
-  const Json text{{"schema", "mcomp-recipe-1"},
-                  {"name", fmt::format("{}-{}", job.format_text, job.method_text)},
-                  {"calibration", {{"samples", job.samples}}},
-                  {"steps", steps}};
+      {{{"strategy", "fold_batch_norm"}}, {{"strategy", "quantize"}, {"weights", weights}, {"keep_f32", job.keep}}});
+  const Json text{
+      {"schema", "mcomp-recipe-1"},
+      {"name", fmt::format("{}-{}", job.budget > 0 ? fmt::format("{}-bits", job.budget) : job.format_texts[0],
+                           job.method_text)},
+      {"calibration", {{"samples", job.samples}}},
+      {"steps", steps}};
   return compress::Recipe::parse(text.dump(), "recipe of the command line");
 }
 

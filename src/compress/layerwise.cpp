@@ -350,6 +350,14 @@ class Walk {
 
 } // namespace
 
+SampleSource source_of(const TensorView& samples) {
+  return {samples.rank() == 0 || samples.elements() == 0 ? 0 : samples.size(0),
+          [samples](std::int64_t begin, std::int64_t end) -> Result<Tensor> {
+            MCOMP_TRY(rows, samples.rows(begin, end));
+            return Tensor::copy_of(rows);
+          }};
+}
+
 Result<LayerwiseResult> quantize_layers(const Network& network, const TensorStore& weights, const SampleSource& samples,
                                         const LayerMethod& method, const LayerwiseOptions& options,
                                         const Context& context) {
@@ -367,12 +375,7 @@ Result<LayerwiseResult> quantize_layers(const Network& network, const TensorStor
 Result<LayerwiseResult> quantize_layers(const Network& network, const TensorStore& weights, const TensorView& samples,
                                         const LayerMethod& method, const LayerwiseOptions& options,
                                         const Context& context) {
-  const std::int64_t count = samples.rank() == 0 || samples.elements() == 0 ? 0 : samples.size(0);
-  const auto read = [&](std::int64_t begin, std::int64_t end) -> Result<Tensor> {
-    MCOMP_TRY(rows, samples.rows(begin, end));
-    return Tensor::copy_of(rows);
-  };
-  return quantize_layers(network, weights, SampleSource{count, read}, method, options, context);
+  return quantize_layers(network, weights, source_of(samples), method, options, context);
 }
 
 } // namespace mcomp::inline v0::compress

@@ -56,7 +56,8 @@ std::string fingerprint(const QuantizedWeight& weight) {
                 {&q.codes, &q.scales});
           },
           [&](const quant::CodebookTensor& q) {
-            add(fmt::format("codebook {} {}", q.bits, q.group_size), {&q.codes, &q.codebook, &q.scales});
+            add(fmt::format("codebook {} {} {}", q.bits, q.group_size, q.scale_dtype),
+                {&q.codes, &q.codebook, &q.scales});
           }},
       weight);
   return to_hex(hash.finish());

@@ -32,7 +32,7 @@ bool refuses(ErrorCode code) {
 
 class Measurement {
  public:
-  Measurement(const graph::Network& network, const TensorStore& weights, const TensorView& samples,
+  Measurement(const graph::Network& network, const TensorStore& weights, const SampleSource& samples,
               const std::vector<FormatCandidate>& candidates, const SensitivityOptions& options, const Context& context)
       : network_(network), weights_(weights), samples_(samples), candidates_(candidates), options_(options),
         context_(context) {}
@@ -106,29 +106,20 @@ class Measurement {
     return graph::reference_runner(network_, std::move(weights), executor);
   }
 
-  std::int64_t divergence_samples() const { return std::min(options_.divergence_samples, samples_.size(0)); }
-
-  /// Calls `each` with the normalized input of every batch that the divergence is measured on.
-  template <class Each> Status batches(const Each& each) const {
-    const std::int64_t count = divergence_samples(), batch = std::max<std::int64_t>(1, options_.batch);
-    for (std::int64_t begin = 0; begin < count; begin += batch) {
-      MCOMP_CHECK(context_.check("measuring sensitivity"));
-      MCOMP_TRY(raw, samples_.rows(begin, std::min(count, begin + batch)));
-      MCOMP_TRY(input, graph::normalize(network_.input, raw));
-      const Status done = each(input, static_cast<std::size_t>(begin / batch));
-      if (!done) return done;
-    }
-    return {};
-  }
-
+  /// The samples of the divergence, and what the original network makes of them.
   Status keep_reference() {
     MCOMP_TRY(original, runner(weights_, context_.executor));
-    return batches([&](const Tensor& input, std::size_t) -> Status {
-      auto output = original->run(input);
-      if (!output) return output.error();
-      reference_.push_back(std::move(*output));
-      return {};
-    });
+    const std::int64_t count = std::min(options_.divergence_samples, samples_.count),
+                       batch = std::max<std::int64_t>(1, options_.batch);
+    for (std::int64_t begin = 0; begin < count; begin += batch) {
+      MCOMP_CHECK(context_.check("measuring sensitivity"));
+      MCOMP_TRY(raw, samples_.read(begin, std::min(count, begin + batch)));
+      MCOMP_TRY(input, graph::normalize(network_.input, raw));
+      MCOMP_TRY(output, original->run(input));
+      inputs_.push_back(std::move(input));
+      reference_.push_back(std::move(output));
+    }
+    return {};
   }
 
   Result<TensorSensitivity> measure(const LayerProblem& problem, QuantizedWeight& any) const {
@@ -216,22 +207,22 @@ class Measurement {
     changed.put(tensor, std::move(values));
     MCOMP_TRY(candidate, runner(std::move(changed), nullptr));
     evaluate::LogitsDivergence divergence;
-    MCOMP_CHECK(batches([&](const Tensor& input, std::size_t i) -> Status {
-      auto output = candidate->run(input);
-      if (!output) return output.error();
-      return divergence.update(reference_[i], *output);
-    }));
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      MCOMP_CHECK(context_.check("measuring sensitivity"));
+      MCOMP_TRY(output, candidate->run(inputs_[i]));
+      MCOMP_CHECK(divergence.update(reference_[i], output));
+    }
     MCOMP_TRY(report, divergence.report());
     return report.mean_kl;
   }
 
   const graph::Network& network_;
   const TensorStore& weights_;
-  const TensorView& samples_;
+  const SampleSource& samples_;
   const std::vector<FormatCandidate>& candidates_;
   const SensitivityOptions& options_;
   const Context& context_;
-  std::vector<Tensor> reference_; ///< outputs of the original network, by batch
+  std::vector<Tensor> inputs_, reference_; ///< by batch: normalized samples, and outputs of the original network
 };
 
 Error unknown_tensor(const char* option, const std::string& tensor, const SensitivityTable& table) {
@@ -310,9 +301,15 @@ std::string to_string(const SensitivityTable& table) {
 }
 
 Result<SensitivityTable> sensitivity(const graph::Network& network, const TensorStore& weights,
-                                     const TensorView& samples, const std::vector<FormatCandidate>& candidates,
+                                     const SampleSource& samples, const std::vector<FormatCandidate>& candidates,
                                      const SensitivityOptions& options, const Context& context) {
   return Measurement(network, weights, samples, candidates, options, context).run();
+}
+
+Result<SensitivityTable> sensitivity(const graph::Network& network, const TensorStore& weights,
+                                     const TensorView& samples, const std::vector<FormatCandidate>& candidates,
+                                     const SensitivityOptions& options, const Context& context) {
+  return sensitivity(network, weights, source_of(samples), candidates, options, context);
 }
 
 std::string to_string(const MixedPrecision& mixed) {

@@ -38,7 +38,8 @@ Error unknown_format(std::string_view word) {
   return {ErrorCode::invalid_argument, fmt::format("format '{}'", word), "there is no such format",
           "use a GGUF format (Q4_K, IQ4_NL ...), int2 ... int8 or uint2 ... uint8 (with :tensor, :gN or :bRxC for the "
           "weights that share a scale), mxfp4, mxfp6_e2m3, mxfp6_e3m2, mxfp8_e4m3, mxfp8_e5m2, nvfp4, fp8, fp8_e5m2, "
-          "nf4, or codebook2 ... codebook8"};
+          "nf4, codebook2 ... codebook8 or normal2 ... normal8; integers and normal may end in :f16 or :bf16 for their "
+          "scales, integers in :full"};
 }
 
 std::optional<std::int64_t> positive(std::string_view text) {
@@ -71,6 +72,43 @@ std::optional<quant::Scheme> sharing(std::string_view text) {
   scheme.group_rows = *rows;
   scheme.group_size = *columns;
   return scheme;
+}
+
+/// What a word says behind its kind.
+struct Suffixes {
+  std::string_view kind;
+  quant::Scheme scheme{}; ///< granularity, full_range and scale_dtype
+  bool sharing = false;   ///< whether the word says which weights share a scale
+  bool typed = false;     ///< whether it says anything else
+};
+
+/// Nothing where a suffix is not known or stands twice.
+std::optional<Suffixes> suffixes(std::string_view word) {
+  std::size_t colon = word.find(':');
+  Suffixes result{word.substr(0, colon)};
+  while (colon != std::string_view::npos) {
+    const std::size_t next = word.find(':', colon + 1);
+    const std::string_view part = word.substr(colon + 1, next == std::string_view::npos ? next : next - colon - 1);
+    if (part == "full" && !result.scheme.full_range) {
+      result.scheme.full_range = result.typed = true;
+    } else if ((part == "f16" || part == "bf16") && result.scheme.scale_dtype == DType::f32) {
+      result.scheme.scale_dtype = part == "f16" ? DType::f16 : DType::bf16;
+      result.typed = true;
+    } else {
+      const auto shared = sharing(part);
+      if (!shared || result.sharing) return std::nullopt;
+      result.scheme.granularity = shared->granularity;
+      result.scheme.group_size = shared->group_size;
+      result.scheme.group_rows = shared->group_rows;
+      result.sharing = true;
+    }
+    colon = next;
+  }
+  return result;
+}
+
+std::string scale_suffix(DType dtype) {
+  return dtype == DType::f32 ? std::string() : fmt::format(":{}", dtype);
 }
 
 std::string sharing_suffix(quant::Granularity granularity, std::int64_t group_size, std::int64_t group_rows) {
@@ -176,9 +214,35 @@ Result<QuantizedWeight> quantize(const quant::ScaledFloatOptions& format, const 
   return as_weight(quant::quantize_scaled_float(p.weight, format, context));
 }
 
-Result<QuantizedWeight> quantize(const quant::Nf4Options& format, const WeightMethod&, const LayerProblem& p,
+/// Levels of a table by any method but the nearest one of NF4.
+Result<QuantizedWeight> levels(const NormalLevels& format, std::vector<float> table, const WeightMethod& method,
+                               const LayerProblem& p, const Context& context) {
+  if (method.algorithm == WeightAlgorithm::gptq)
+    return tensor_of(quant::gptq_codebook(p.weight, *p.inputs,
+                                          {.levels = std::move(table),
+                                           .group_size = format.group_size,
+                                           .scale_dtype = format.scale_dtype,
+                                           .refine = {.rounds = method.refine}},
+                                          context));
+  const Importance importance(p, method);
+  return as_weight(quant::quantize_levels(p.weight,
+                                          {.levels = std::move(table),
+                                           .group_size = format.group_size,
+                                           .scale_dtype = format.scale_dtype,
+                                           .importance = importance.view()},
+                                          context));
+}
+
+Result<QuantizedWeight> quantize(const quant::Nf4Options& format, const WeightMethod& method, const LayerProblem& p,
                                  const Context& context) {
-  return as_weight(quant::quantize_nf4(p.weight, format, context));
+  if (method.algorithm == WeightAlgorithm::nearest) return as_weight(quant::quantize_nf4(p.weight, format, context));
+  return levels({.group_size = format.group_size}, {}, method, p, context);
+}
+
+Result<QuantizedWeight> quantize(const NormalLevels& format, const WeightMethod& method, const LayerProblem& p,
+                                 const Context& context) {
+  MCOMP_TRY(table, quant::normal_levels(format.bits));
+  return levels(format, std::move(table), method, p, context);
 }
 
 Result<QuantizedWeight> quantize(const FittedCodebook& format, const WeightMethod& method, const LayerProblem& p,
@@ -207,7 +271,10 @@ std::vector<WeightAlgorithm> algorithms(const WeightFormat& format) {
                                [](const FittedCodebook&) {
                                  return Algorithms{nearest, search};
                                },
-                               [](const auto&) { return Algorithms{nearest}; }},
+                               [](const quant::ScaledFloatOptions&) { return Algorithms{nearest}; },
+                               [](const auto&) {
+                                 return Algorithms{nearest, search, gptq};
+                               }},
                     format);
 }
 
@@ -217,33 +284,43 @@ Result<WeightFormat> weight_format_from_string(std::string_view word) {
   for (const auto& [name, format] : microscaling_words)
     if (word == name) return WeightFormat(format);
   if (const auto block = quant::block_format_from_string(word)) return WeightFormat(*block);
-  const std::size_t colon = word.find(':');
-  const std::string_view kind = word.substr(0, colon);
-  const auto scheme = sharing(colon == std::string_view::npos ? "channel" : word.substr(colon + 1));
-  if (!scheme) return unknown_format(word);
+  const auto read = suffixes(word);
+  if (!read) return unknown_format(word);
+  const auto& [kind, scheme, shared_by_word, typed] = *read;
+  if (kind.starts_with("normal")) {
+    const auto bits = positive(kind.substr(6));
+    if (!bits || *bits < 2 || *bits > 8 || scheme.full_range || scheme.group_rows > 0 ||
+        scheme.granularity == quant::Granularity::per_tensor)
+      return unknown_format(word);
+    return WeightFormat(NormalLevels{static_cast<int>(*bits), scheme.group_size, scheme.scale_dtype});
+  }
+  const auto dtype = dtype_from_string(std::string(kind));
+  if (dtype && is_integer(*dtype) && bit_width(*dtype) <= 8) {
+    quant::Scheme result = scheme;
+    result.dtype = *dtype;
+    result.symmetric = is_signed_integer(*dtype);
+    if (result.full_range && !result.symmetric) return unknown_format(word);
+    return WeightFormat(result);
+  }
+  if (typed) return unknown_format(word);
   if (kind == "fp8" || kind == "fp8_e5m2")
     return WeightFormat(quant::ScaledFloatOptions{.element = kind == "fp8" ? e4m3 : e5m2,
-                                                  .granularity = scheme->granularity,
-                                                  .group_size = scheme->group_size,
-                                                  .group_rows = scheme->group_rows});
+                                                  .granularity = scheme.granularity,
+                                                  .group_size = scheme.group_size,
+                                                  .group_rows = scheme.group_rows});
   if (kind == "nf4") {
-    if (colon == std::string_view::npos) return WeightFormat(quant::Nf4Options{});
-    if (scheme->granularity != quant::Granularity::per_group) return unknown_format(word);
-    return WeightFormat(quant::Nf4Options{.group_size = scheme->group_size});
+    if (!shared_by_word) return WeightFormat(quant::Nf4Options{});
+    if (scheme.granularity != quant::Granularity::per_group) return unknown_format(word);
+    return WeightFormat(quant::Nf4Options{.group_size = scheme.group_size});
   }
   if (kind.starts_with("codebook")) {
     const auto bits = positive(kind.substr(8));
-    const bool shared = scheme->granularity == quant::Granularity::per_tensor;
-    if (!bits || *bits < 2 || *bits > 8 || (!shared && scheme->granularity != quant::Granularity::per_channel))
+    const bool shared = scheme.granularity == quant::Granularity::per_tensor;
+    if (!bits || *bits < 2 || *bits > 8 || (!shared && scheme.granularity != quant::Granularity::per_channel))
       return unknown_format(word);
     return WeightFormat(FittedCodebook{static_cast<int>(*bits), !shared});
   }
-  const auto dtype = dtype_from_string(std::string(kind));
-  if (!dtype || !is_integer(*dtype) || bit_width(*dtype) > 8) return unknown_format(word);
-  quant::Scheme result = *scheme;
-  result.dtype = *dtype;
-  result.symmetric = is_signed_integer(*dtype);
-  return WeightFormat(result);
+  return unknown_format(word);
 }
 
 std::string to_string(const WeightFormat& format) {
@@ -251,8 +328,9 @@ std::string to_string(const WeightFormat& format) {
       Overloaded{
           [](quant::BlockFormat f) { return quant::to_string(f); },
           [](const quant::Scheme& s) {
-            if (s.symmetric != is_signed_integer(s.dtype) || s.full_range) return quant::to_string(s);
-            return fmt::format("{}{}", s.dtype, sharing_suffix(s.granularity, s.group_size, s.group_rows));
+            if (s.symmetric != is_signed_integer(s.dtype)) return quant::to_string(s);
+            return fmt::format("{}{}{}{}", s.dtype, sharing_suffix(s.granularity, s.group_size, s.group_rows),
+                               s.full_range ? ":full" : "", scale_suffix(s.scale_dtype));
           },
           [](const quant::Microscaling& f) {
             for (const auto& [name, known] : microscaling_words)
@@ -266,6 +344,10 @@ std::string to_string(const WeightFormat& format) {
           [](const quant::Nf4Options& f) {
             return f.group_size == quant::Nf4Options{}.group_size ? std::string("nf4")
                                                                   : fmt::format("nf4:g{}", f.group_size);
+          },
+          [](const NormalLevels& f) {
+            return fmt::format("normal{}{}{}", f.bits, f.group_size > 0 ? fmt::format(":g{}", f.group_size) : "",
+                               scale_suffix(f.scale_dtype));
           },
           [](const FittedCodebook& f) { return fmt::format("codebook{}{}", f.bits, f.per_channel ? "" : ":tensor"); }},
       format);
@@ -291,7 +373,8 @@ Result<std::int64_t> stored_bytes(const WeightFormat& format, const Shape& shape
   if (const auto* scheme = std::get_if<quant::Scheme>(&format)) {
     MCOMP_CHECK(quant::check(*scheme));
     const std::int64_t scales = scale_count(rows, columns, *scheme), bits = bit_width(scheme->dtype);
-    return packed(n, bits) + 4 * scales + (scheme->symmetric ? 0 : packed(scales, bits));
+    return packed(n, bits) + bit_width(scheme->scale_dtype) / 8 * scales +
+           (scheme->symmetric ? 0 : packed(scales, bits));
   }
   if (const auto* f = std::get_if<quant::Microscaling>(&format)) {
     if (f->group_size < 1)
@@ -309,6 +392,15 @@ Result<std::int64_t> stored_bytes(const WeightFormat& format, const Shape& shape
       return Error(ErrorCode::invalid_argument, "group_size", fmt::format("{} is not positive", f->group_size),
                    "use 64, as QLoRA does");
     return packed(n, 4) + 4 * rows * parts(columns, f->group_size);
+  }
+  if (const auto* f = std::get_if<NormalLevels>(&format)) {
+    MCOMP_CHECK(quant::check({.scale_dtype = f->scale_dtype}));
+    if (f->bits < 2 || f->bits > 8 || f->group_size < 0)
+      return Error(ErrorCode::invalid_argument, "levels",
+                   fmt::format("{} bits in groups of {}", f->bits, f->group_size),
+                   "use 2 to 8 bits, and groups of 0 (whole rows) or more");
+    const std::int64_t size = f->group_size > 0 ? std::min(f->group_size, columns) : columns;
+    return packed(n, f->bits) + bit_width(f->scale_dtype) / 8 * rows * parts(columns, size);
   }
   const auto& f = std::get<FittedCodebook>(format);
   if (f.bits < 2 || f.bits > 8)

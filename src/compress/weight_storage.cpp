@@ -64,6 +64,12 @@ class Parts {
     return Tensor::copy_of(view);
   }
 
+  /// In f32.
+  [[nodiscard]] Result<Tensor> scales(DType dtype, const Shape& shape) const {
+    MCOMP_TRY(stored, tensor(scale_suffix, dtype, shape));
+    return to_f32(stored, name_);
+  }
+
   /// One code a byte.
   [[nodiscard]] Result<Tensor> codes(const char* suffix, DType dtype, const Shape& shape) const {
     const std::int64_t bits = bit_width(dtype);
@@ -93,6 +99,40 @@ std::int32_t symmetric_zero_point(DType dtype) {
   return is_signed_integer(dtype) ? 0 : std::int32_t{1} << (bit_width(dtype) - 1);
 }
 
+/// Scales in the type that they are stored in, which holds them exactly.
+Result<Tensor> narrowed(const Tensor& scales, DType dtype, const std::string& name) {
+  if (dtype == DType::f32) return Tensor::copy_of(scales);
+  MCOMP_TRY(from, scales.values<float>(name));
+  MCOMP_TRY(result, Tensor::uninitialized(dtype, scales.shape()));
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    float kept = 0;
+    if (dtype == DType::f16) {
+      result.mutable_values<half>()[i] = to_half(from[i]);
+      kept = to_float(result.mutable_values<half>()[i]);
+    } else {
+      result.mutable_values<bfloat16>()[i] = to_bfloat16(from[i]);
+      kept = to_float(result.mutable_values<bfloat16>()[i]);
+    }
+    if (kept != from[i])
+      return Error(ErrorCode::invalid_value, name,
+                   fmt::format("scale {} is {}, which {} cannot hold", i, from[i], dtype),
+                   "quantize it again with this library");
+  }
+  return std::move(result);
+}
+
+/// The table that a reader knows by a word; empty: none.
+std::string table_word(const quant::CodebookTensor& q) {
+  const auto table = q.codebook.values<float>("codebook");
+  if (!table || q.codebook.shape() != Shape{1, std::int64_t{1} << q.bits}) return "";
+  const auto same = [&](std::span<const float> levels) {
+    return std::equal(table->begin(), table->end(), levels.begin(), levels.end());
+  };
+  if (same(quant::nf4_values())) return "nf4";
+  const auto normal = quant::normal_levels(q.bits);
+  return normal && same(*normal) ? "normal" : "";
+}
+
 struct Writer {
   TensorStore& store;
   const std::string& name;
@@ -120,8 +160,9 @@ struct Writer {
       MCOMP_TRY(packed, pack(narrow, dtype));
       store.put(name + zero_point_suffix, std::move(packed));
     }
+    MCOMP_TRY(scales, narrowed(q.scales, q.scheme.scale_dtype, name));
     store.put(name, std::move(codes));
-    store.put(name + scale_suffix, q.scales);
+    store.put(name + scale_suffix, std::move(scales));
     return Json{{"form", "integers"},
                 {"shape", q.shape().sizes()},
                 {"dtype", mcomp::to_string(dtype)},
@@ -130,6 +171,7 @@ struct Writer {
                 {"group_size", q.scheme.group_size},
                 {"group_rows", q.scheme.group_rows},
                 {"full_range", q.scheme.full_range},
+                {"scale_dtype", mcomp::to_string(q.scheme.scale_dtype)},
                 {"scales", q.scales.shape().sizes()}};
   }
 
@@ -174,14 +216,20 @@ struct Writer {
   Result<Json> operator()(const quant::CodebookTensor& q) const {
     const bool scaled = q.scales.elements() > 0;
     MCOMP_TRY(codes, pack(q.codes, code_type(q.bits)));
+    const std::string word = table_word(q);
+    if (scaled) {
+      MCOMP_TRY(scales, narrowed(q.scales, q.scale_dtype, name));
+      store.put(name + scale_suffix, std::move(scales));
+    }
     store.put(name, std::move(codes));
-    store.put(name + codebook_suffix, q.codebook);
-    if (scaled) store.put(name + scale_suffix, q.scales);
+    if (word.empty()) store.put(name + codebook_suffix, q.codebook);
     return Json{{"form", "codebook"},
                 {"shape", q.shape().sizes()},
                 {"bits", q.bits},
                 {"tables", q.codebook.size(0)},
+                {"table", word},
                 {"group_size", q.group_size},
+                {"scale_dtype", mcomp::to_string(q.scale_dtype)},
                 {"scales", scaled ? q.scales.shape().sizes() : std::span<const std::int64_t>{}}};
   }
 };
@@ -195,6 +243,14 @@ quant::Granularity read_granularity(ObjectReader& reader) {
   return quant::Granularity::per_channel;
 }
 
+DType read_scale_dtype(ObjectReader& reader) {
+  const std::string word = reader.text("scale_dtype", "f32");
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16})
+    if (word == mcomp::to_string(dtype)) return dtype;
+  reader.fail("scale_dtype", fmt::format("scales cannot be {}", word), "use f32, f16 or bf16");
+  return DType::f32;
+}
+
 Result<QuantizedWeight> take_integers(ObjectReader& reader, const Shape& shape, const Parts& parts) {
   quant::QuantizedTensor q;
   const std::string dtype = reader.text("dtype");
@@ -203,6 +259,7 @@ Result<QuantizedWeight> take_integers(ObjectReader& reader, const Shape& shape, 
   q.scheme.group_size = reader.integer("group_size", 0);
   q.scheme.group_rows = reader.integer("group_rows", 0);
   q.scheme.full_range = reader.boolean("full_range", false);
+  q.scheme.scale_dtype = read_scale_dtype(reader);
   const Shape scales(reader.integers("scales"));
   const auto type = dtype_from_string(dtype);
   if (!type || !is_integer(*type) || bit_width(*type) > 8)
@@ -211,7 +268,7 @@ Result<QuantizedWeight> take_integers(ObjectReader& reader, const Shape& shape, 
   q.scheme.dtype = *type;
   if (const Status fits = quant::check(q.scheme); !fits) return parts.refuse(fits.error().rule());
   MCOMP_TRY(codes, parts.codes("", *type, shape));
-  MCOMP_TRY(scale_values, parts.tensor(scale_suffix, DType::f32, scales));
+  MCOMP_TRY(scale_values, parts.scales(q.scheme.scale_dtype, scales));
   MCOMP_TRY(zero_points, Tensor::zeros(DType::int32, scales));
   auto z = zero_points.mutable_values<std::int32_t>();
   if (q.scheme.symmetric) {
@@ -275,22 +332,34 @@ Result<QuantizedWeight> take_scaled_float(ObjectReader& reader, const Shape& sha
   return proven(std::move(q), shape, parts);
 }
 
+Result<Tensor> known_table(const std::string& word, int bits, const Parts& parts) {
+  const Shape shape{1, std::int64_t{1} << bits};
+  if (word == "nf4" && bits == 4) return Tensor::from(std::span<const float>(quant::nf4_values()), shape);
+  if (word != "normal") return parts.refuse(fmt::format("there is no table '{}' of {} bits", word, bits));
+  MCOMP_TRY(levels, quant::normal_levels(bits));
+  return Tensor::from(levels, shape);
+}
+
 Result<QuantizedWeight> take_codebook(ObjectReader& reader, const Shape& shape, const Parts& parts) {
   quant::CodebookTensor q;
   const std::int64_t bits = reader.integer("bits"), tables = reader.integer("tables");
+  const std::string word = reader.text("table", "");
   q.group_size = reader.integer("group_size", 0);
+  q.scale_dtype = read_scale_dtype(reader);
   const Shape scales(reader.integers("scales"));
   if (bits < 2 || bits > 8) reader.fail("bits", fmt::format("{} is not within 2 and 8", bits), "use 2 to 8 bits");
   MCOMP_CHECK(reader.finish());
   q.bits = static_cast<int>(bits);
   MCOMP_TRY(codes, parts.codes("", code_type(q.bits), shape));
-  MCOMP_TRY(codebook, parts.tensor(codebook_suffix, DType::f32, {tables, std::int64_t{1} << bits}));
+  auto codebook = word.empty() ? parts.tensor(codebook_suffix, DType::f32, {tables, std::int64_t{1} << bits})
+                               : known_table(word, q.bits, parts);
+  if (!codebook) return codebook.error();
   if (scales.rank() > 0) {
-    MCOMP_TRY(scale_values, parts.tensor(scale_suffix, DType::f32, scales));
+    MCOMP_TRY(scale_values, parts.scales(q.scale_dtype, scales));
     q.scales = std::move(scale_values);
   }
   q.codes = std::move(codes);
-  q.codebook = std::move(codebook);
+  q.codebook = std::move(*codebook);
   return proven(std::move(q), shape, parts);
 }
 

@@ -35,4 +35,10 @@ class CodebookValues final : public BlockValues {
   bool mirrored_ = false; ///< whether the negative of every level is one
 };
 
+/// The levels of a table, `nf4_values` where there are none. Error: invalid_argument.
+[[nodiscard]] Result<std::vector<float>> checked_levels(const std::vector<float>& levels, std::int64_t group_size);
+/// Codes and scales as a tensor.
+[[nodiscard]] CodebookTensor to_codebook(const BlockCodes& codes, const CodebookValues& values, DType scale_dtype,
+                                         const Shape& shape);
+
 } // namespace mcomp::inline v0::quant::detail

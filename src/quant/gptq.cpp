@@ -1,7 +1,6 @@
 #include "mcomp/quant/gptq.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "mcomp/core/format.hpp"
@@ -110,22 +109,6 @@ Result<std::vector<float>> importance_of(const stats::Gram& gram, bool weighted)
   return detail::check_importance(gram.diagonal(), gram.features());
 }
 
-/// The levels of a codebook, checked.
-Result<std::vector<float>> table_of(const CodebookGptqOptions& options) {
-  if (options.group_size < 0)
-    return Error(ErrorCode::invalid_argument, "group_size", fmt::format("{} weights", options.group_size),
-                 "use 64, or 0 for whole rows");
-  std::vector<float> levels = options.levels;
-  if (levels.empty()) levels.assign(nf4_values().begin(), nf4_values().end());
-  bool good = levels.size() >= 4 && levels.size() <= 256 && std::has_single_bit(levels.size());
-  for (std::size_t i = 0; i < levels.size(); ++i)
-    good = good && std::isfinite(levels[i]) && (i == 0 || levels[i] > levels[i - 1]);
-  if (!good)
-    return Error(ErrorCode::invalid_argument, "levels", fmt::format("{} values that are no table", levels.size()),
-                 "pass 4, 8, ... 256 finite numbers in ascending order");
-  return levels;
-}
-
 void fit_blocks(const detail::WeightMatrix& w, std::span<const float> importance, const BlockValues& values,
                 detail::BlockCodes& codes, Executor& executor) {
   executor.run(static_cast<std::size_t>(w.rows), [&](std::size_t task) {
@@ -211,7 +194,7 @@ Result<CodebookGptqResult> gptq_codebook(const TensorView& weight, const stats::
   MCOMP_CHECK(check_refine(options.refine));
   MCOMP_CHECK(check_feedback(options.damping, options.block));
   MCOMP_CHECK(check(Scheme{.scale_dtype = options.scale_dtype}));
-  MCOMP_TRY(levels, table_of(options));
+  MCOMP_TRY(levels, detail::checked_levels(options.levels, options.group_size));
   MCOMP_TRY(w, detail::weight_matrix(weight));
   MCOMP_TRY(h, detail::hessian(gram, w.columns, context));
   MCOMP_TRY(importance, importance_of(gram, options.weighted_search));
@@ -224,16 +207,7 @@ Result<CodebookGptqResult> gptq_codebook(const TensorView& weight, const stats::
                          {options.act_order, options.static_groups, options.damping, options.block}, codes, report,
                          context));
   MCOMP_CHECK(finish(w, gram, values, options.refine, true, options.relative_error, codes, report, context));
-  CodebookTensor q{std::countr_zero(levels.size()),
-                   *Tensor::uninitialized(DType::uint8, weight.shape()),
-                   *Tensor::from(levels, {1, static_cast<std::int64_t>(levels.size())}),
-                   *Tensor::uninitialized(DType::f32, {w.rows, codes.blocks()}),
-                   size,
-                   options.scale_dtype};
-  std::copy(codes.codes.begin(), codes.codes.end(), static_cast<std::uint8_t*>(q.codes.data()));
-  auto scales = q.scales.mutable_values<float>();
-  for (std::size_t i = 0; i < codes.grids.size(); ++i) scales[i] = codes.grids[i].scale[0];
-  return CodebookGptqResult{std::move(q), report};
+  return CodebookGptqResult{detail::to_codebook(codes, values, options.scale_dtype, weight.shape()), report};
 }
 
 Result<GptqResult> refine(const TensorView& weight, const QuantizedTensor& start, const stats::Gram& gram,

@@ -10,8 +10,10 @@ namespace mcomp::inline v0::compress {
 ///
 /// The safetensors file holds the tensors of layers in f32 under their own names; a layer in integers has its codes
 /// under the weight's name (int8; narrower codes without gaps as uint8) and its scales under that name + ".scale"
-/// (f32). A tensor that is quantized weight-only has its codes or blocks under its name, and its scales, zero points
-/// and table, those that its form has, under that name + ".scale", ".zero_point" and ".codebook". The manifest holds
+/// (f32). A tensor that is quantized weight-only has its codes or blocks under its name, and its scales (f32, f16 or
+/// bf16), zero points and table, those that its form has and no constant is, under that name + ".scale", ".zero_point"
+/// and
+/// ".codebook". The manifest holds
 /// the network, quantization, temperature, recipe, plan, fingerprints of the baseline model and of the calibration
 /// rows, the library's version, and the SHA-256 of the safetensors file, which reading verifies. Its schema is
 /// "mcomp-artifact-2" with tensors that are quantized weight-only, and "mcomp-artifact-1", as ever, without.

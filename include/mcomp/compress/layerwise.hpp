@@ -82,6 +82,9 @@ struct SampleSource {
   std::function<Result<Tensor>(std::int64_t begin, std::int64_t end)> read{};
 };
 
+/// The rows of one tensor, which must outlive it.
+[[nodiscard]] MCOMP_API SampleSource source_of(const TensorView& samples);
+
 /// Tables of embeddings come first (a tied head's inputs are then those of the original network), the others in the
 /// order of the layers. Progress counts weights.
 /// The errors that `method` sees are those of the compensated weight where the target asks for one.

@@ -47,7 +47,7 @@ struct SensitivityOptions {
   /// Names of weights. Empty: those of all convolutions, linear layers and embeddings.
   std::vector<std::string> tensors{};
   SensitivityMeasure measure = SensitivityMeasure::output_divergence;
-  /// Samples that the divergence is measured on, from the first one; their outputs are kept in memory.
+  /// Samples that the divergence is measured on, from the first one; they and their outputs are kept in memory.
   std::int64_t divergence_samples = 32;
   std::int64_t batch = 8; ///< samples that run at once
   /// Whether the second moments of all layers are taken in one pass and kept in memory together; otherwise one pass for
@@ -92,6 +92,12 @@ struct SensitivityTable {
 /// returned at once.
 [[nodiscard]] MCOMP_API Result<SensitivityTable> sensitivity(const graph::Network& network, const TensorStore& weights,
                                                              const TensorView& samples,
+                                                             const std::vector<FormatCandidate>& candidates,
+                                                             const SensitivityOptions& options = {},
+                                                             const Context& context = {});
+/// The same of samples that are read part by part. Errors: those of `read` too.
+[[nodiscard]] MCOMP_API Result<SensitivityTable> sensitivity(const graph::Network& network, const TensorStore& weights,
+                                                             const SampleSource& samples,
                                                              const std::vector<FormatCandidate>& candidates,
                                                              const SensitivityOptions& options = {},
                                                              const Context& context = {});

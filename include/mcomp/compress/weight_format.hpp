@@ -22,9 +22,17 @@ struct FittedCodebook {
   friend bool operator==(const FittedCodebook&, const FittedCodebook&) = default;
 };
 
+/// The levels of least error for normal weights (quant::normal_levels) under one scale a group of consecutive weights.
+struct NormalLevels {
+  int bits = 4;                ///< 2 .. 8
+  std::int64_t group_size = 0; ///< 0: a whole row
+  DType scale_dtype = DType::f32;
+  friend bool operator==(const NormalLevels&, const NormalLevels&) = default;
+};
+
 /// A format of GGUF files, integers under scales, microscaling, eight-bit floats, NF4, a fitted codebook.
 using WeightFormat = std::variant<quant::BlockFormat, quant::Scheme, quant::Microscaling, quant::ScaledFloatOptions,
-                                  quant::Nf4Options, FittedCodebook>;
+                                  quant::Nf4Options, FittedCodebook, NormalLevels>;
 
 /// | word                                                  | format                                              |
 /// | "Q4_K", "IQ4_NL" ...                                  | the block formats of GGUF files                     |
@@ -35,10 +43,13 @@ using WeightFormat = std::variant<quant::BlockFormat, quant::Scheme, quant::Micr
 /// | "fp8", "fp8_e5m2"                                     | E4M3 or E5M2 under f32 scales                       |
 /// | "nf4"                                                 | NF4 in groups of 64                                 |
 /// | "codebook2" ... "codebook8"                           | tables of 4 ... 256 fitted values                   |
+/// | "normal2" ... "normal8"                               | levels for normally distributed weights             |
 ///
 /// Integers and "fp8" may say which weights share a scale: ":channel" (the default), ":tensor", ":g32" (32 consecutive
-/// weights), ":b128x64" (blocks of 128 rows and 64 columns); "nf4" takes ":g32", codebooks ":channel" and ":tensor".
-/// Errors: invalid_argument, with the words that there are.
+/// weights), ":b128x64" (blocks of 128 rows and 64 columns); "nf4" takes ":g32", codebooks ":channel" and ":tensor",
+/// "normal..." ":channel" and ":g32". Integers and "normal..." may also say how scales are stored, ":f16" or ":bf16",
+/// and symmetric integers ":full" for codes down to the lowest one: "int4:g32:full:f16". Errors: invalid_argument, with
+/// the words that there are.
 [[nodiscard]] MCOMP_API Result<WeightFormat> weight_format_from_string(std::string_view word);
 /// The word that reads back to an equal format; of a format that no word names, a description.
 [[nodiscard]] MCOMP_API std::string to_string(const WeightFormat& format);
@@ -79,7 +90,8 @@ struct WeightMethod {
 /// | integers      | nearest, search, adaround, gptq; hqq with a scale a channel or group |
 /// | mx..., nvfp4  | nearest, search                                                     |
 /// | codebooks     | nearest, search                                                     |
-/// | fp8, nf4      | nearest                                                             |
+/// | nf4, normal   | nearest (the largest magnitude is kept; normal: the scale of least error), search, gptq |
+/// | fp8           | nearest                                                             |
 ///
 /// Errors: invalid_argument for a method that the format does not have, and for rounds of refinement without gptq.
 [[nodiscard]] MCOMP_API Result<LayerMethod> layer_method(const WeightFormat& format, const WeightMethod& method);

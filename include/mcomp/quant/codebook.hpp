@@ -51,6 +51,19 @@ struct Nf4Options {
 [[nodiscard]] MCOMP_API Result<CodebookTensor> quantize_nf4(const TensorView& weight, const Nf4Options& options = {},
                                                             const Context& context = {});
 
+struct LevelsOptions {
+  std::vector<float> levels{};    ///< ascending, 4 to 256 and a power of two; empty: `nf4_values`
+  std::int64_t group_size = 0;    ///< consecutive weights that share a scale; 0: a whole row
+  DType scale_dtype = DType::f32; ///< f32, f16 or bf16
+  TensorView importance{};        ///< f32 [columns]: weights of the squared error; no elements: all 1
+};
+
+/// The nearest levels under the scale of least weighted squared error for each group: 26 scales around the largest
+/// magnitude, of both signs where the table is not symmetric, then least squares until codes stay as they are.
+/// @param weight floating [out, ...]. Errors: invalid_dtype, invalid_shape, invalid_value, invalid_argument.
+[[nodiscard]] MCOMP_API Result<CodebookTensor> quantize_levels(const TensorView& weight, const LevelsOptions& options,
+                                                               const Context& context = {});
+
 struct CodebookOptions {
   int bits = 4;            ///< 2 .. 8
   bool per_channel = true; ///< a table for each row of the weight, else one for all

@@ -53,6 +53,13 @@ Result<Options> read_options(const std::string& text) {
 struct Choice {
   std::vector<std::string> layers;
   std::map<std::string, quant::Parameters> activations;
+  std::map<std::string, DType> dtypes{}; ///< of weights that have not the one of the options
+
+  [[nodiscard]] quant::Scheme scheme(const std::string& weight, const Options& options) const {
+    quant::Scheme result = options.weights.scheme;
+    if (const auto own = dtypes.find(weight); own != dtypes.end()) result.dtype = own->second;
+    return result;
+  }
 };
 
 /// @param solved codes and scales that a method made from samples; null: by the nearest codes
@@ -66,8 +73,8 @@ Result<quant::NetworkQuantization> carry_out(const Model& model, const Options& 
       return Error(ErrorCode::corrupt, fmt::format("quantize: layer '{}'", name),
                    "the network has no such layer with weights", "plan again");
     MCOMP_TRY(view, model.weights.find(*weight));
-    auto quantized = solved ? quantized_from_store(*solved, *weight, options.weights.scheme)
-                            : quant::quantize(view, options.weights.scheme);
+    const quant::Scheme scheme = choice.scheme(*weight, options);
+    auto quantized = solved ? quantized_from_store(*solved, *weight, scheme) : quant::quantize(view, scheme);
     if (!quantized) return quantized.error().within(*weight);
     if (quantized->shape() != view.shape())
       return Error(ErrorCode::corrupt, *weight,
@@ -78,14 +85,28 @@ Result<quant::NetworkQuantization> carry_out(const Model& model, const Options& 
   return result;
 }
 
+std::vector<std::string> weights_of(const Model& model, const Choice& choice) {
+  std::vector<std::string> weights;
+  for (const std::string& layer : choice.layers)
+    weights.push_back(*graph::weight_names(model.network.find(layer)->operation).weight);
+  return weights;
+}
+
 /// Codes and scales of the chosen layers by a method that needs samples.
 Result<TensorStore> solve(const Model& model, const Options& options, const Choice& choice, const Workbench& bench) {
   LayerwiseOptions walk = walk_options(bench);
-  for (const std::string& layer : choice.layers)
-    walk.tensors.push_back(*graph::weight_names(model.network.find(layer)->operation).weight);
+  walk.target = options.weights.target;
+  std::map<std::string, LayerMethod> methods;
+  for (const std::string& weight : weights_of(model, choice)) {
+    walk.tensors.push_back(weight);
+    MCOMP_TRY(method, layer_method(WeightFormat(choice.scheme(weight, options)), options.weights.method));
+    methods.emplace(weight, std::move(method));
+  }
   MCOMP_TRY(rows, range_samples(model, bench));
-  MCOMP_TRY(method, layer_method(WeightFormat(options.weights.scheme), options.weights.method));
-  MCOMP_TRY(result, quantize_layers(model.network, model.weights, rows, method, walk, bench.context));
+  MCOMP_TRY(result, quantize_layers(
+                        model.network, model.weights, rows,
+                        [&](const LayerProblem& p, const Context& context) { return methods.at(p.tensor)(p, context); },
+                        walk, bench.context));
   TensorStore store;
   for (const auto& [name, weight] : result.tensors)
     put_quantized(store, name, std::get<quant::QuantizedTensor>(weight));
@@ -119,6 +140,12 @@ class Quantize final : public Strategy {
     std::map<std::string, double> seconds_f32, seconds_int8;
     if (bench.time_layers) MCOMP_CHECK(measure(model, program, options, bench, all, kept, seconds_f32, seconds_int8));
     MCOMP_TRY(chosen, choose(program, kept, ranges));
+    std::map<std::string, std::string> reasons; // of the budget, by weight
+    if (options.weights.budget && !chosen.layers.empty()) {
+      MCOMP_TRY(spent, spend(*options.weights.budget, weights_of(model, chosen), options.weights.method, model, bench));
+      for (const auto& [weight, format] : spent.formats) chosen.dtypes[weight] = std::get<quant::Scheme>(format).dtype;
+      reasons = std::move(spent.reasons);
+    }
     TensorStore solved;
     if (!chosen.layers.empty() && needs_samples(options.weights.method)) {
       MCOMP_TRY(made, solve(model, options, chosen, bench));
@@ -128,6 +155,10 @@ class Quantize final : public Strategy {
 
     Json parameters{{"layers", chosen.layers}, {"activations", Json::object()}};
     for (const auto& [value, p] : chosen.activations) parameters["activations"][value] = to_json_value(p);
+    if (!chosen.dtypes.empty()) {
+      parameters["dtypes"] = Json::object();
+      for (const auto& [weight, dtype] : chosen.dtypes) parameters["dtypes"][weight] = mcomp::to_string(dtype);
+    }
     Decision decision{name(), text, parameters.dump(), {}, solved};
     for (const quant::Step& step : program.steps) {
       const std::string* weight = graph::weight_names(step.operation).weight;
@@ -141,11 +172,14 @@ class Quantize final : public Strategy {
       if (const auto why = kept.find(step.layer); why != kept.end()) {
         entry.reason = why->second;
       } else {
-        entry.action = to_string(options.weights);
+        WeightMethodOptions own = options.weights;
+        own.scheme = chosen.scheme(*weight, options);
+        entry.action = to_string(own);
         entry.bytes_after = quantization.weights.at(step.layer).stored_bytes();
         entry.reason = entry.seconds_before && entry.seconds_after
                            ? fmt::format("measured {:.2f}x as fast", *entry.seconds_before / *entry.seconds_after)
                            : std::string("runs in integers");
+        if (const auto spent = reasons.find(*weight); spent != reasons.end()) entry.reason += "; " + spent->second;
       }
       decision.entries.push_back(std::move(entry));
     }
@@ -157,10 +191,18 @@ class Quantize final : public Strategy {
     MCOMP_TRY(json, mcomp::detail::parse_json(decision.parameters, "quantize"));
     ObjectReader reader(json, "quantize");
     Choice choice{reader.texts("layers"), {}};
-    const Json* activations = reader.child("activations");
+    const Json *activations = reader.child("activations"), *dtypes = reader.child("dtypes");
     MCOMP_CHECK(reader.finish());
     if (!activations || !activations->is_object())
       return Error(ErrorCode::corrupt, "quantize: activations", "an object is needed", "plan again");
+    if (dtypes)
+      for (const auto& [weight, word] : dtypes->items()) {
+        const auto dtype = dtype_from_string(word.is_string() ? word.get<std::string>() : std::string());
+        if (!dtype || !is_signed_integer(*dtype) || bit_width(*dtype) > 8)
+          return Error(ErrorCode::corrupt, fmt::format("quantize: dtypes: '{}'", weight), "int2 ... int8 is needed",
+                       "plan again");
+        choice.dtypes.emplace(weight, *dtype);
+      }
     for (const auto& [value, entry] : activations->items()) {
       MCOMP_TRY(p, parameters_from_json(entry, "quantize: activations: " + value));
       choice.activations.emplace(value, p);

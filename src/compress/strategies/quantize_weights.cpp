@@ -10,6 +10,13 @@ namespace {
 
 constexpr const char* strategy = "quantize_weights";
 
+/// What a budget chooses from where the recipe does not say: levels for normal weights, which lose least, and integers
+/// with zero points, for weights that are not normal.
+std::vector<std::string> default_formats() {
+  return {"normal2:f16",     "normal3:f16", "normal4:f16", "normal5:f16", "normal6:f16", "normal3:g32:f16",
+          "normal4:g32:f16", "uint3:f16",   "uint4:f16",   "uint5:f16",   "uint6:f16",   "int8:f16"};
+}
+
 Result<WeightStepOptions> read_options(const std::string& text) {
   MCOMP_TRY(json, mcomp::detail::parse_json(text, strategy));
   ObjectReader reader(json, strategy);
@@ -42,8 +49,18 @@ Result<WeightStepOptions> read_options(const std::string& text) {
   if (reader.has("keep")) options.keep = reader.texts("keep");
   options.linear_only = reader.boolean("linear_only", false);
   options.sequential = reader.boolean("sequential", true);
-  if (!options.format && options.formats.empty())
-    reader.fail("format", "neither it nor 'formats' says what weights become", "give a format");
+  options.target = read_target(reader, LayerTarget::own_output);
+  if (options.target != LayerTarget::own_output && !options.sequential)
+    reader.fail("target", "weights make up for errors of earlier ones in a sequential walk alone",
+                "leave \"sequential\" out, or use own_output");
+  if (const Json* budget = reader.child("budget")) {
+    auto read = read_budget(*budget, reader.where("budget"), default_formats());
+    if (!read) return read.error();
+    options.budget = std::move(*read);
+    if (options.format) reader.fail("format", "the budget chooses formats", "leave one of both out");
+  } else if (!options.format && options.formats.empty()) {
+    reader.fail("format", "neither it nor 'formats' nor a 'budget' says what weights become", "give a format");
+  }
   MCOMP_CHECK(reader.finish());
   options.method = {*algorithm, static_cast<int>(refine)};
   MCOMP_CHECK(check_weight_step(strategy, options));
@@ -61,7 +78,7 @@ class QuantizeWeights final : public Strategy {
 
   Status check_place(const StepPlace& place) const override {
     MCOMP_TRY(options, read_options(place.options));
-    if (needs_samples(options.method))
+    if (needs_samples(options.method) || options.budget)
       MCOMP_CHECK(require_samples(strategy, place.bench, "see the inputs of layers on"));
     bool decoder = false;
     for (const graph::Layer& layer : place.model.network.layers)
@@ -77,7 +94,7 @@ class QuantizeWeights final : public Strategy {
       same_weights = same_weights &&
                      (name == "fold_batch_norm" || (place.steps[i]->kind() == StepKind::transform && name != "rotate"));
     }
-    if (!same_weights) return {};
+    if (!same_weights || options.budget) return {};
     const auto targets = weight_targets(strategy, place.model, options);
     return targets ? Status() : targets.error();
   }

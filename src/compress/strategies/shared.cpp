@@ -77,10 +77,9 @@ Result<std::optional<graph::Network>> network_at(const StepPlace& place) {
 
 Result<SampleSource> range_samples(const Model& model, const Workbench& bench) {
   MCOMP_TRY(raw, bench.calibration->input(model.network.input));
-  return SampleSource{static_cast<std::int64_t>(bench.range_rows.size()),
-                      [raw, &bench](std::int64_t begin, std::int64_t end) {
-                        return gather_rows(raw, bench.range_rows, begin, end);
-                      }};
+  return SampleSource{
+      static_cast<std::int64_t>(bench.range_rows.size()),
+      [raw, &bench](std::int64_t begin, std::int64_t end) { return gather_rows(raw, bench.range_rows, begin, end); }};
 }
 
 LayerwiseOptions walk_options(const Workbench& bench) {

@@ -48,10 +48,27 @@ Result<WeightMethodOptions> read_weight_method(const Json& json, const std::stri
   if (refine < 0 || refine > 1000) reader.fail("refine", fmt::format("{} rounds", refine), "use 16, or 0 for none");
   if (refine > 0 && options.method.algorithm != WeightAlgorithm::gptq)
     reader.fail("refine", fmt::format("{} codes are not refined", method), "use it with the method gptq");
-  MCOMP_CHECK(reader.finish());
-  options.scheme.dtype = *type;
+  options.target = read_target(reader, LayerTarget::own_output);
   options.scheme.granularity =
       granularity == "per_tensor" ? quant::Granularity::per_tensor : quant::Granularity::per_channel;
+  if (const Json* budget = reader.child("budget")) {
+    std::vector<std::string> words;
+    for (int bits = 2; bits <= 8; ++bits)
+      words.push_back(fmt::format("int{}{}", bits, granularity == "per_tensor" ? ":tensor" : ""));
+    auto read = read_budget(*budget, reader.where("budget"), words);
+    if (!read) return read.error();
+    for (const WeightFormat& format : read->formats) {
+      const auto* scheme = std::get_if<quant::Scheme>(&format);
+      if (!scheme || !scheme->symmetric || scheme->scale_dtype != DType::f32 ||
+          scheme->granularity != options.scheme.granularity)
+        reader.fail("budget", fmt::format("the format {} cannot be executed", to_string(format)),
+                    fmt::format("use int2 ... int8 {}", options.scheme.granularity));
+    }
+    if (reader.has("dtype")) reader.fail("dtype", "the budget chooses it for every layer", "leave one of both out");
+    options.budget = std::move(*read);
+  }
+  MCOMP_CHECK(reader.finish());
+  options.scheme.dtype = *type;
   options.method.refine = static_cast<int>(refine);
   return options;
 }

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
+#include "compress/strategies/budget.hpp"
 #include "core/json.hpp"
 #include "mcomp/compress/weight_format.hpp"
 
@@ -12,6 +14,8 @@ namespace mcomp::inline v0::compress::detail {
 struct WeightMethodOptions {
   quant::Scheme scheme{};
   WeightMethod method{};
+  LayerTarget target = LayerTarget::own_output;
+  std::optional<WeightBudget> budget{}; ///< chooses the number of bits of every layer; all else is as in `scheme`
 };
 
 /// "int4 symmetric per channel", "int4 symmetric per channel, gptq refined"

@@ -92,6 +92,7 @@ Result<std::map<std::string, QuantizedWeight>> quantize_on_samples(const Model& 
                                                                    const Workbench& bench) {
   LayerwiseOptions walk = walk_options(bench);
   walk.sequential = options.sequential;
+  walk.target = options.target;
   std::map<std::string, LayerMethod> methods;
   for (const auto& [name, format] : formats) {
     walk.tensors.push_back(name);
@@ -116,6 +117,8 @@ Status check_weight_step(const std::string& strategy, const WeightStepOptions& o
   if (options.format) MCOMP_CHECK(has("format", *options.format));
   for (const auto& [name, format] : options.formats) MCOMP_CHECK(has(fmt::format("formats: '{}'", name), format));
   if (options.fallback) MCOMP_CHECK(has("fallback", *options.fallback));
+  if (options.budget)
+    for (const WeightFormat& format : options.budget->formats) MCOMP_CHECK(has("budget: formats", format));
   return {};
 }
 
@@ -151,11 +154,11 @@ Result<std::vector<WeightTarget>> weight_targets(const std::string& strategy, co
   return targets;
 }
 
-Result<Decision> decide_weights(const std::string& strategy, const std::string& text, const Model& model,
-                                const WeightStepOptions& options, const Workbench& bench) {
-  MCOMP_CHECK(check_weight_step(strategy, options));
-  MCOMP_CHECK(require_full_precision(strategy, model));
-  MCOMP_TRY(targets, weight_targets(strategy, model, options));
+namespace {
+
+Result<Decision> decide_targets(const std::string& strategy, const std::string& text, const Model& model,
+                                const WeightStepOptions& options, const Workbench& bench,
+                                const std::vector<WeightTarget>& targets) {
   std::map<std::string, WeightFormat> formats;
   for (const WeightTarget& target : targets)
     if (target.format) formats.emplace(target.tensor, *target.format);
@@ -189,6 +192,42 @@ Result<Decision> decide_weights(const std::string& strategy, const std::string& 
   }
   decision.parameters = parameters.dump();
   return decision;
+}
+
+/// Formats that the budget chooses, and then as if they had been asked for.
+Result<Decision> decide_within_budget(const std::string& strategy, const std::string& text, const Model& model,
+                                      const WeightStepOptions& options, const Workbench& bench) {
+  MCOMP_CHECK(require_samples(strategy, bench, "measure sensitivity on"));
+  const Weights weights = weights_of(model.network);
+  MCOMP_CHECK(known_names(strategy, options, weights));
+  std::vector<std::string> free;
+  for (const std::string& name : weights.names) {
+    const bool kept = std::find(options.keep.begin(), options.keep.end(), name) != options.keep.end() ||
+                      (options.linear_only && weights.tables.contains(name));
+    if (!kept && !options.formats.contains(name)) free.push_back(name);
+  }
+  if (free.empty())
+    return Error(ErrorCode::invalid_argument, strategy + ": budget", "every weight has its format or is kept",
+                 "leave the budget out");
+  MCOMP_TRY(choice, spend(*options.budget, free, options.method, model, bench));
+  WeightStepOptions chosen = options;
+  chosen.formats.insert(choice.formats.begin(), choice.formats.end());
+  MCOMP_TRY(targets, weight_targets(strategy, model, chosen));
+  for (WeightTarget& target : targets)
+    if (const auto reason = choice.reasons.find(target.tensor); reason != choice.reasons.end())
+      target.reason = reason->second;
+  return decide_targets(strategy, text, model, options, bench, targets);
+}
+
+} // namespace
+
+Result<Decision> decide_weights(const std::string& strategy, const std::string& text, const Model& model,
+                                const WeightStepOptions& options, const Workbench& bench) {
+  MCOMP_CHECK(check_weight_step(strategy, options));
+  MCOMP_CHECK(require_full_precision(strategy, model));
+  if (options.budget) return decide_within_budget(strategy, text, model, options, bench);
+  MCOMP_TRY(targets, weight_targets(strategy, model, options));
+  return decide_targets(strategy, text, model, options, bench, targets);
 }
 
 Result<Model> apply_weights(const Model& model, const Decision& decision) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "compress/strategies/budget.hpp"
 #include "compress/strategies/builtin.hpp"
 #include "mcomp/compress/weight_format.hpp"
 
@@ -24,6 +25,8 @@ struct WeightStepOptions {
   std::vector<std::string> keep{};
   bool linear_only = false; ///< embedding and head stay as they are
   bool sequential = true;
+  LayerTarget target = LayerTarget::own_output;
+  std::optional<WeightBudget> budget{}; ///< chooses formats of the tensors that are neither kept nor in `formats`
 };
 
 /// Whether every format has the method. Errors: those of layer_method, naming the option.
