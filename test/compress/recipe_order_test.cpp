@@ -109,7 +109,7 @@ TEST_CASE("steps that make no sense where they stand are refused before any step
   refused(decoder, &tokens, formatted("fp8", R"(, "method": "gptq")"), invalid, {"fp8", "use the method nearest"});
   refused(decoder, &tokens, formatted("Q4_0", R"(, "method": "adaround")"), invalid, {"Q4_0", "nearest, search, gptq"});
   refused(decoder, &tokens, formatted("int4:tensor", R"(, "method": "hqq")"), invalid, {"hqq", "int4:tensor"});
-  refused(decoder, &tokens, formatted("int4", R"(, "method": "search", "refine": 4)"), invalid, {"refine"});
+  refused(decoder, &tokens, formatted("Q4_0", R"(, "method": "search", "refine": 4)"), invalid, {"refine"});
   refused(decoder, &tokens, formatted("int9"), invalid, {"int9"});
   refused(decoder, &tokens, formatted("int4", R"(, "method": "best")"), invalid, {"best", "gptq"});
   refused(decoder, &tokens, R"({"strategy": "awq", "format": "Q4_0"}, )" + weights, invalid,
