@@ -183,21 +183,33 @@ Result<QuantizedWeight> quantize(const quant::BlockFormat& format, const WeightM
       quant::quantize_blocks(p.weight, format, {.search = search, .importance = importance.view()}, context));
 }
 
-Result<QuantizedWeight> quantize(const quant::Scheme& scheme, const WeightMethod& method, const LayerProblem& p,
-                                 const Context& context) {
+/// Integers by one of the methods, before the refinement that GPTQ itself brings.
+Result<quant::QuantizedTensor> integers(const quant::Scheme& scheme, const WeightMethod& method, const LayerProblem& p,
+                                        const Context& context) {
+  const auto tensor = [](auto result) -> Result<quant::QuantizedTensor> {
+    if (!result) return result.error();
+    return std::move(result->tensor);
+  };
   switch (method.algorithm) {
   case WeightAlgorithm::nearest:
-    return as_weight(quant::quantize(p.weight, scheme, context));
+    return quant::quantize(p.weight, scheme, context);
   case WeightAlgorithm::search:
-    return tensor_of(quant::quantize_clipped(p.weight, scheme, {.importance = p.inputs->diagonal()}, context));
+    return tensor(quant::quantize_clipped(p.weight, scheme, {.importance = p.inputs->diagonal()}, context));
   case WeightAlgorithm::hqq:
-    return tensor_of(quant::hqq(p.weight, {.scheme = scheme}, context));
+    return tensor(quant::hqq(p.weight, {.scheme = scheme}, context));
   case WeightAlgorithm::adaround:
-    return tensor_of(quant::adaround(p.weight, *p.inputs, {.scheme = scheme}, context));
+    return tensor(quant::adaround(p.weight, *p.inputs, {.scheme = scheme}, context));
   case WeightAlgorithm::gptq:
     break;
   }
-  return tensor_of(quant::gptq(p.weight, *p.inputs, {.scheme = scheme, .refine = {.rounds = method.refine}}, context));
+  return tensor(quant::gptq(p.weight, *p.inputs, {.scheme = scheme, .refine = {.rounds = method.refine}}, context));
+}
+
+Result<QuantizedWeight> quantize(const quant::Scheme& scheme, const WeightMethod& method, const LayerProblem& p,
+                                 const Context& context) {
+  auto q = integers(scheme, method, p, context);
+  if (!q || method.refine == 0 || method.algorithm == WeightAlgorithm::gptq) return as_weight(std::move(q));
+  return tensor_of(quant::refine(p.weight, *q, *p.inputs, {.rounds = method.refine}, context));
 }
 
 Result<QuantizedWeight> quantize(const quant::Microscaling& format, const WeightMethod& method, const LayerProblem& p,
@@ -427,7 +439,8 @@ std::string to_string(const WeightMethod& method) {
 }
 
 bool needs_samples(const WeightMethod& method) noexcept {
-  return method.algorithm != WeightAlgorithm::nearest && method.algorithm != WeightAlgorithm::hqq;
+  const bool data_free = method.algorithm == WeightAlgorithm::nearest || method.algorithm == WeightAlgorithm::hqq;
+  return !data_free || method.refine > 0;
 }
 
 Result<LayerMethod> layer_method(const WeightFormat& format, const WeightMethod& method) {
@@ -442,9 +455,10 @@ Result<LayerMethod> layer_method(const WeightFormat& format, const WeightMethod&
   if (method.refine < 0 || method.refine > 1000)
     return Error(ErrorCode::invalid_argument, "refine", fmt::format("{} rounds", method.refine),
                  "use 16, or 0 for none");
-  if (method.refine > 0 && method.algorithm != WeightAlgorithm::gptq)
-    return Error(ErrorCode::invalid_argument, "refine", fmt::format("codes of {} are not refined", method.algorithm),
-                 "use it with the method gptq");
+  if (method.refine > 0 && method.algorithm != WeightAlgorithm::gptq && !std::holds_alternative<quant::Scheme>(format))
+    return Error(ErrorCode::invalid_argument, "refine",
+                 fmt::format("codes of {} by {} are not refined", to_string(format), method.algorithm),
+                 "use the method gptq, or integers");
   return std::visit(
       [&](const auto& f) {
         return LayerMethod([f, method](const LayerProblem& problem, const Context& context) -> Result<QuantizedWeight> {

@@ -62,6 +62,7 @@ TEST_CASE("steps that make no sense where they stand are refused before any step
   // Corrections of nothing.
   refused(network, &images, fold + correct + ", " + quantize, invalid, {"step 1", "after the step that quantizes"});
   refused(decoder, &tokens, correct, invalid, {"step 0", "nothing is quantized yet"});
+  refused(decoder, &tokens, weights + ", " + correct + ", " + correct, invalid, {"step 2", "corrected already"});
   // Confidence before what changes it.
   refused(network, &images, fold + temperature + ", " + quantize, invalid,
           {"step 2", "step 1: calibrate_temperature", "last"});
@@ -109,7 +110,7 @@ TEST_CASE("steps that make no sense where they stand are refused before any step
   refused(decoder, &tokens, formatted("fp8", R"(, "method": "gptq")"), invalid, {"fp8", "use the method nearest"});
   refused(decoder, &tokens, formatted("Q4_0", R"(, "method": "adaround")"), invalid, {"Q4_0", "nearest, search, gptq"});
   refused(decoder, &tokens, formatted("int4:tensor", R"(, "method": "hqq")"), invalid, {"hqq", "int4:tensor"});
-  refused(decoder, &tokens, formatted("int4", R"(, "method": "search", "refine": 4)"), invalid, {"refine"});
+  refused(decoder, &tokens, formatted("Q4_0", R"(, "method": "search", "refine": 4)"), invalid, {"refine"});
   refused(decoder, &tokens, formatted("int9"), invalid, {"int9"});
   refused(decoder, &tokens, formatted("int4", R"(, "method": "best")"), invalid, {"best", "gptq"});
   refused(decoder, &tokens, R"({"strategy": "awq", "format": "Q4_0"}, )" + weights, invalid,
@@ -148,8 +149,16 @@ TEST_CASE("a model that is quantized already is not quantized again, nor changed
     REQUIRE_FALSE(decision);
     CHECK(decision.error().code() == ErrorCode::invalid_argument);
   }
-  // A correction may follow in a recipe of its own, as long as the weights before are there.
-  CHECK(plan(small, recipe_of(correct), {.calibration = &tokens}));
+  // A correction may follow in a recipe of its own, once, as long as the weights before are there.
+  const Model corrected = apply(plan(small, recipe_of(correct), {.calibration = &tokens}).value(), small).value();
+  refused(corrected, &tokens, correct, ErrorCode::invalid_argument, {"corrected already", ".corrected_bias"});
+  const Model untied = random_decoder(grouped_decoder(false));
+  const auto nothing = plan(
+      untied,
+      recipe_of(R"({"strategy": "quantize_weights", "formats": {"model.embed_tokens.weight": "int8"}}, )" + correct),
+      {.calibration = &tokens});
+  REQUIRE_FALSE(nothing);
+  CHECK(nothing.error().rule() == "no layer multiplies by a quantized weight");
   Model alone = small;
   for (const auto& [name, weight] : small.quantized) alone.weights.erase(name);
   const auto gone = plan(alone, recipe_of(correct), {.calibration = &tokens});

@@ -112,7 +112,14 @@ TEST_CASE("every method that a format has works, and the better ones are better"
         CHECK(layer.error(*q) <= 1.001 * nearest_error);
     }
   }
-  CHECK(layer_method(quant::Scheme{}, {search, 3}).error().subject() == "refine");
+  CHECK(layer_method(quant::BlockFormat::q4_0, {search, 3}).error().subject() == "refine");
+  CHECK(layer_method(quant::microscaling::mxfp4, {nearest, 3}).error().subject() == "refine");
+  for (const WeightAlgorithm a : {nearest, search, hqq, adaround}) { // integers of every method can be refined
+    INFO(to_string(a));
+    CHECK(layer.error(layer.quantized("int3:g32", {a, 4}).value()) <
+          0.9 * layer.error(layer.quantized("int3:g32", {a, 0}).value()));
+  }
+  CHECK(needs_samples({nearest, 1}));
   CHECK(layer_method(quant::Scheme{}, {gptq, -1}).error().subject() == "refine");
   const LayerMethod without = layer_method(quant::Scheme{}, {gptq, 0}).value();
   CHECK(without({"layer", "weight", layer.weight, nullptr}, {}).error().code() == ErrorCode::insufficient_data);

@@ -27,18 +27,23 @@
 //                          between them but ReLU, pooling or flattening; batch normalization must be folded.
 //   smooth                 "alpha" (0.5). SmoothQuant: scales move from activations into the weights that take them,
 //                          and out of the normalization or the layer that makes them.
-//   awq                    "format" (integers, "int4:g32"; required), "steps" (20). The scales of AWQ, searched for
-//                          that format at the linear layers of the same places; a later step quantizes.
+//   awq                    "format" (integers, "int4:g32"; required), "steps" (20). AWQ's scales, searched for that
+//                          format where linear layers take the inputs; a later step quantizes.
 //   quantize               "weights": {"dtype" ("int2" ... "int8"), "granularity" ("per_channel" or "per_tensor"),
-//                          "method" ("nearest", "clipped", "adaround", "gptq"), "refine" (0; rounds, with gptq)},
+//                          "method" ("nearest", "clipped", "adaround", "gptq"), "refine" (0; rounds),
+//                          "target" and "budget" as below, with formats int2 ... int8},
 //                          "activations": {"observer", "percentile", "averaging_constant", "bins"}, "keep_f32":
 //                          [layers], "never_slower" (true). Runs convolutions and linear layers in integers with uint8
 //                          activations; where the workbench can time layers, those that would not become faster stay.
 //   quantize_weights       "format" (compress/weight_format.hpp: "Q4_K", "int4:g32", "nvfp4" ...), "formats": {tensor:
 //                          format}, at least one of both; "method" ("nearest", "search", "hqq", "adaround", "gptq"),
-//                          "refine" (0), "fallback" (a format, or "keep", for tensors whose rows the blocks of theirs
-//                          do not divide), "keep": [tensors], "linear_only" (false; decoders: embedding and head stay),
-//                          "sequential" (true: later weights make up for the errors of earlier ones). Stores weights in
+//                          "refine" (0; rounds), "fallback" (a format, or "keep", for tensors whose rows the blocks of
+//                          theirs do not divide), "keep": [tensors], "linear_only" (false; embedding and head stay),
+//                          "sequential" (true: later weights see what earlier ones have become), "target" (what they
+//                          are fitted to: "own_output", or "original_output" and "residual_sum", which make up for the
+//                          errors of earlier ones), "budget": {"bits_per_weight", "formats" (to choose from), "measure"
+//                          ("output_divergence", "output_error", "weight_error"), "samples" (32)} in the place of
+//                          "format": the allocation of least loss (compress/sensitivity.hpp). Stores weights in
 //                          few bits; all is computed in floating point. Tensors in "formats" take that one, the others
 //                          "format", or stay where there is none.
 //   bias_correction        no options. Takes back what the rounding of weights shifted in the mean of every output, on
@@ -132,6 +137,7 @@ class MCOMP_API Strategy {
   [[nodiscard]] virtual std::string name() const = 0;
   /// Whether the options make sense, before any work. Errors name the key.
   [[nodiscard]] virtual Status check(const std::string& options) const = 0;
+  /// By which the order of steps is judged; default: `other`.
   [[nodiscard]] virtual StepKind kind() const;
   /// Whether the step makes sense for this kind of network, with this workbench, at its place in the recipe; on top of
   /// the rules of its kind. The default has no objection.

@@ -74,7 +74,9 @@ enum class WeightAlgorithm : std::uint8_t {
 
 struct WeightMethod {
   WeightAlgorithm algorithm = WeightAlgorithm::nearest;
-  int refine = 0; ///< rounds of codes and scales after gptq; 16 is plenty
+  /// Rounds that fit codes and scales to the layer's output afterwards (quant::RefineOptions): of integers by any
+  /// method, of GGUF formats after gptq. 16 is plenty.
+  int refine = 0;
   friend bool operator==(const WeightMethod&, const WeightMethod&) = default;
 };
 
@@ -93,7 +95,7 @@ struct WeightMethod {
 /// | nf4, normal   | nearest (the largest magnitude is kept; normal: the scale of least error), search, gptq |
 /// | fp8           | nearest                                                             |
 ///
-/// Errors: invalid_argument for a method that the format does not have, and for rounds of refinement without gptq.
+/// Errors: invalid_argument for a method or a refinement that the format does not have.
 [[nodiscard]] MCOMP_API Result<LayerMethod> layer_method(const WeightFormat& format, const WeightMethod& method);
 
 } // namespace mcomp::inline v0::compress

@@ -48,6 +48,10 @@ Result<Model> original(const Model& model) {
   return result;
 }
 
+std::string corrected_name(const std::string& layer) {
+  return layer + ".corrected_bias";
+}
+
 /// Sets the bias of layers, each under a name of its own, and removes those that no layer uses any more.
 Result<Model> with_biases(const Model& model, const std::map<std::string, Tensor>& biases) {
   Model result = model;
@@ -63,7 +67,7 @@ Result<Model> with_biases(const Model& model, const std::map<std::string, Tensor
       return Error(ErrorCode::corrupt, fmt::format("{}: layer '{}'", strategy, name),
                    fmt::format("the network has no such layer with {} outputs", bias.elements()), "plan again");
     if (!tensor->empty()) replaced.push_back(*tensor);
-    *tensor = name + ".corrected_bias";
+    *tensor = corrected_name(name);
     result.weights.put(*tensor, bias);
   }
   const std::vector<std::string> used = graph::tensor_names(result.network);
@@ -79,6 +83,8 @@ class BiasCorrectionStep final : public Strategy {
   Status check(const std::string& options) const override { return check_no_options(name(), options); }
   StepKind kind() const override { return StepKind::correction; }
   Status check_place(const StepPlace& place) const override {
+    if (place.follows(strategy)) return twice("an earlier step");
+    MCOMP_CHECK(require_uncorrected(place.model));
     return require_samples(strategy, place.bench, "see the inputs of layers on");
   }
 
@@ -87,6 +93,7 @@ class BiasCorrectionStep final : public Strategy {
     if (model.quantization.weights.empty() && model.quantized.empty())
       return Error(ErrorCode::invalid_argument, strategy, "nothing is quantized yet that it could correct",
                    "put it after the step that quantizes");
+    MCOMP_CHECK(require_uncorrected(model));
     MCOMP_TRY(before, original(model));
     std::vector<Part> parts;
     std::vector<GramRequest> requests;
@@ -102,6 +109,9 @@ class BiasCorrectionStep final : public Strategy {
         requests.push_back({layer.inputs[0], convolution ? std::optional(*convolution) : std::nullopt, g, features});
       }
     }
+    if (parts.empty())
+      return Error(ErrorCode::invalid_argument, strategy, "no layer multiplies by a quantized weight",
+                   "leave the step out");
     std::map<std::string, Tensor> biases;
     std::map<std::string, std::string> found;
     const auto correct = [&](std::size_t i, const stats::Gram& gram) -> Status {
@@ -124,7 +134,7 @@ class BiasCorrectionStep final : public Strategy {
         MCOMP_TRY(view, model.weights.find(old));
         bytes = view.bytes();
       }
-      decision.entries.push_back({layer.name + ".corrected_bias", old.empty() ? "a new bias" : "corrects " + old,
+      decision.entries.push_back({corrected_name(layer.name), old.empty() ? "a new bias" : "corrects " + old,
                                   found.at(layer.name), bytes, bias->second.bytes(), std::nullopt, std::nullopt});
     }
     decision.parameters = Json{{"biases", std::move(parameters)}}.dump();
@@ -151,6 +161,18 @@ class BiasCorrectionStep final : public Strategy {
   }
 
  private:
+  /// The shift would be taken back twice.
+  static Error twice(const std::string& by) {
+    return {ErrorCode::invalid_argument, strategy, fmt::format("biases are corrected already, by {}", by),
+            "correct them once"};
+  }
+  static Status require_uncorrected(const Model& model) {
+    for (const Layer& layer : model.network.layers)
+      if (const auto names = graph::weight_names(layer.operation); names && *names.bias == corrected_name(layer.name))
+        return twice(fmt::format("'{}'", *names.bias));
+    return {};
+  }
+
   static Status correct_part(const Model& before, const Model& model, const Part& part, const stats::Gram& gram,
                              std::map<std::string, Tensor>& biases, std::map<std::string, std::string>& found) {
     const Layer& layer = model.network.layers[part.layer];

@@ -46,8 +46,6 @@ Result<WeightMethodOptions> read_weight_method(const Json& json, const std::stri
   if (!known)
     reader.fail("method", fmt::format("there is no method '{}'", method), "use nearest, clipped, adaround or gptq");
   if (refine < 0 || refine > 1000) reader.fail("refine", fmt::format("{} rounds", refine), "use 16, or 0 for none");
-  if (refine > 0 && options.method.algorithm != WeightAlgorithm::gptq)
-    reader.fail("refine", fmt::format("{} codes are not refined", method), "use it with the method gptq");
   options.target = read_target(reader, LayerTarget::own_output);
   options.scheme.granularity =
       granularity == "per_tensor" ? quant::Granularity::per_tensor : quant::Granularity::per_channel;

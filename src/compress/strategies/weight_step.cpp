@@ -179,7 +179,7 @@ Result<Decision> decide_targets(const std::string& strategy, const std::string& 
     if (target.format) {
       const QuantizedWeight& weight = quantized->at(target.tensor);
       entry.action = format_name(weight);
-      if (options.method.algorithm != WeightAlgorithm::nearest) entry.action += fmt::format(", {}", options.method);
+      if (options.method != WeightMethod{}) entry.action += fmt::format(", {}", options.method);
       entry.bytes_after = stored_bytes(weight);
       Json chosen{{"format", to_string(*target.format)}};
       if (sampled) {
