@@ -237,37 +237,44 @@ void check_result(const Quantizer& quantizer, const Tensor& w, const Tensor& q) 
   CHECK((unit - b / size).squaredNorm() <= unit.squaredNorm() * (1 + 1e-5));
 }
 
-} // namespace
-
-TEST_CASE("quantizers of any shape and any finite numbers") {
+/// Every quantizer, on every kind of numbers in a shape.
+void check_shape(const Shape& shape) {
   ThreadPool pool(3);
-  for (const Shape& shape : {Shape{1, 1}, Shape{1, 37}, Shape{5, 1}, Shape{3, 33}, Shape{2, 64}, Shape{2, 256}}) {
-    const stats::Gram full = gram_for(shape, 400), singular = gram_for(shape, 3), empty = gram_for(shape, 0);
-    const auto inputs = weights(shape);
-    for (const Quantizer& quantizer : quantizers()) {
-      INFO(quantizer.name << " of " << to_string(shape));
-      if (shape[1] % quantizer.block != 0) {
-        CHECK(error_code(quantizer.run(inputs[0].second, full, {})) == ErrorCode::invalid_shape);
-        continue;
-      }
-      for (const auto& [name, w] : inputs) {
-        INFO(name);
-        const auto q = quantizer.run(w, full, {});
-        REQUIRE(q);
-        check_result(quantizer, w, *q);
-        if (name != "normal" && name != "one large among small") continue;
-        CHECK(quantizer.run(w, full, {.executor = &pool}).value() == *q);
-        for (const stats::Gram* gram : {&singular, &empty}) {
-          const auto other = quantizer.run(w, *gram, {});
-          REQUIRE(other);
-          check_result(quantizer, w, *other);
-        }
+  const stats::Gram full = gram_for(shape, 400), singular = gram_for(shape, 3), empty = gram_for(shape, 0);
+  const auto inputs = weights(shape);
+  for (const Quantizer& quantizer : quantizers()) {
+    INFO(quantizer.name << " of " << to_string(shape));
+    if (shape[1] % quantizer.block != 0) {
+      CHECK(error_code(quantizer.run(inputs[0].second, full, {})) == ErrorCode::invalid_shape);
+      continue;
+    }
+    for (const auto& [name, w] : inputs) {
+      INFO(name);
+      const auto q = quantizer.run(w, full, {});
+      REQUIRE(q);
+      check_result(quantizer, w, *q);
+      if (name != "normal" && name != "one large among small") continue;
+      CHECK(quantizer.run(w, full, {.executor = &pool}).value() == *q);
+      for (const stats::Gram* gram : {&singular, &empty}) {
+        const auto other = quantizer.run(w, *gram, {});
+        REQUIRE(other);
+        check_result(quantizer, w, *other);
       }
     }
   }
 }
 
-TEST_CASE("quantizers keep zeros, and one row does not change another") {
+} // namespace
+
+TEST_CASE("quantizers of any shape and any finite numbers") {
+  for (const Shape& shape : {Shape{1, 1}, Shape{1, 37}, Shape{5, 1}, Shape{3, 33}}) check_shape(shape);
+}
+
+TEST_CASE("quantizers of whole blocks and any finite numbers", "[slow]") {
+  for (const Shape& shape : {Shape{2, 64}, Shape{2, 256}}) check_shape(shape);
+}
+
+TEST_CASE("quantizers keep zeros, and one row does not change another", "[slow]") {
   const Shape shape{4, 256};
   const stats::Gram gram = gram_for(shape, 400);
   const Tensor zeros = Tensor::zeros(DType::f32, shape).value();
@@ -309,7 +316,7 @@ TEST_CASE("quantizers refuse what is no weight before any work") {
   }
 }
 
-TEST_CASE("quantizers take every floating type and strided views, as the same numbers in f32") {
+TEST_CASE("quantizers take every floating type and strided views, as the same numbers in f32", "[slow]") {
   const Shape shape{2, 256};
   const stats::Gram gram = gram_for(shape, 400);
   Random random(7);

@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# Measures what quantization costs, method by method, and writes bench/results/quality.md.
+#
+#   quality.sh [SECTION...]      sections (default: all): networks compensation outliers gguf
+#
+# A section that is named is measured anew, the others stay in the file as they are. Builds what it needs in build/release.
+# Test data: $MCOMP_TEST_DATA_DIR, else ../shared/data. All sections take about an hour of one core, most of it `networks`.
+#
+# To add a section: a function section_NAME that prints Markdown, and its name in `all`.
+set -euo pipefail
+shopt -s inherit_errexit
+cd "$(dirname "$0")/.."
+
+all=(networks compensation outliers gguf)
+sections=("$@")
+[ ${#sections[@]} != 0 ] || sections=("${all[@]}")
+data=${MCOMP_TEST_DATA_DIR:-../shared/data}
+[ -d "$data" ] || { echo "quality.sh: no test data in $data; set MCOMP_TEST_DATA_DIR" >&2; exit 1; }
+build=build/release out=build/quality result=bench/results/quality.md
+jobs=$(nproc)
+mkdir -p "$out"
+
+build() { # build TARGET...
+  if [ ! -f $build/CMakeCache.txt ]; then cmake --preset release -DBUILD_SHARED_LIBS=ON >"$out/build.log"; fi
+  cmake --build $build -j "$jobs" --target "$@" >"$out/build.log" 2>&1 || { tail -n 40 "$out/build.log" >&2; return 1; }
+}
+
+# Accuracy of classifiers with eight-bit activations.
+section_networks() {
+  build quantize_model
+  local depth bits method
+  for depth in 20 56; do
+    for method in nearest search gptq gptq-refined; do
+      for bits in 4 3; do echo "$depth $bits $method"; done
+    done
+  done | data=$data out=$out program=$build/examples/quantize_model/quantize_model xargs -P "$jobs" -L 1 bash -c '
+    run=$out/resnet$1-int$2-$3
+    "$program" --network "resnet-cifar:$1" --model "$data/vision/resnet$1_cifar10.safetensors" \
+      --calibration "$data/vision/cifar10_calib.safetensors" --data "$data/vision/cifar10_test_a.safetensors" \
+      --format "int$2" --method "$3" --out "$run" >"$run.log" 2>&1 || { tail -n 5 "$run.log" >&2; exit 255; }' _
+  cat <<'TEXT'
+## Networks: top-1 of classifiers with few-bit weights and eight-bit activations
+
+Batch normalization folded; all convolutions and the linear layer in integers, one scale a channel for weights, one a tensor
+for activations (range by mean squared error); 512 calibration images; simulated in exact integer arithmetic. Measured by
+`examples/quantize_model` on the 5,000 images of `cifar10_test_a`. Loss in points against fp32; one image is .02 points. Wanted:
+W4A8 within .6 (ResNet-20) and .5 points (ResNet-56), W3A8 within 2.5 and 2.
+
+| network | method | W4A8 top-1 | loss | W3A8 top-1 | loss |
+| --- | --- | --- | --- | --- | --- |
+TEXT
+  python3 - "$out" <<'PYTHON'
+import json, sys
+names = {"nearest": "round to nearest", "search": "scales with the least weighted error", "gptq": "GPTQ",
+         "gptq-refined": "GPTQ, refined"}
+for depth in (20, 56):
+    report = lambda bits, method: json.load(open(f"{sys.argv[1]}/resnet{depth}-int{bits}-{method}/report.json"))
+    print(f"| ResNet-{depth} | fp32 | {100 * report(4, 'nearest')['baseline_top1_fraction']:.2f} % | | | |")
+    for method, name in names.items():
+        cells = [f"{100 * r['top1_fraction']:.2f} % | {100 * r['lost_top1_fraction']:.2f}"
+                 for r in (report(4, method), report(3, method))]
+        print(f"| ResNet-{depth} | {name} | {' | '.join(cells)} |")
+PYTHON
+}
+
+# Output error of single layers, by method.
+section_compensation() {
+  build bench_compensation_quality
+  cat <<'TEXT'
+## Layers: squared output error by method
+
+Ratio to round-to-nearest in the setting that each table names, on samples not used for fitting; mean over layers. By
+`bench/quant/compensation_quality.cpp`, which says what is fitted on what.
+TEXT
+  $build/bench/bench_compensation_quality "$data"
+}
+
+section_outliers() {
+  build bench_outlier_quality
+  cat <<'TEXT'
+## Planted outliers: squared output error of W8A8
+
+1 % of the channels between two layers is 50 times as large, the weights behind it 50 times as small. Squared output error
+relative to the squared output; geometric means over layers and four draws of the channels. By
+`bench/quant/outlier_quality.cpp`.
+
+TEXT
+  $build/bench/bench_outlier_quality "$data"
+}
+
+section_gguf() {
+  build bench_gguf_quality
+  cat <<'TEXT'
+## GGUF formats: perplexity and divergence of decoders
+
+Every linear layer but the head quantized, embedding and head in fp32; mean KL divergence to the fp32 outputs in nats a
+position on `evaluation` of `tinystories_tokens`. By `bench/quant/gguf_quality.cpp`.
+TEXT
+  $build/bench/bench_gguf_quality "$data"
+}
+
+for section in "${sections[@]}"; do
+  declare -F "section_$section" >/dev/null || { echo "quality.sh: no section $section; there are ${all[*]}" >&2; exit 2; }
+done
+for section in "${sections[@]}"; do
+  echo "== $section" >&2
+  processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+  text=$(section_"$section")
+  printf '%s\n\nMeasured on %s by `bench/quality.sh %s` of mcomp %s.\n' "$text" "${processor:-an unknown processor}" \
+    "$section" "$(git describe --always 2>/dev/null || echo of a source archive)" >"$out/$section.md"
+done
+
+# The sections that were not measured are taken from the file.
+python3 - "$result" "$out" "${all[*]}" "${sections[*]}" <<'PYTHON'
+import os, re, sys
+result, out, everything, measured = sys.argv[1], sys.argv[2], sys.argv[3].split(), sys.argv[4].split()
+old = open(result).read() if os.path.exists(result) else ""
+text = "# What quantization costs\n\nWritten by `bench/quality.sh`, or a section by `bench/quality.sh SECTION`; do not edit.\n"
+for section in everything:
+    begin, end = f"<!-- {section} -->\n", f"<!-- end of {section} -->\n"
+    if section in measured:
+        body = open(os.path.join(out, section + ".md")).read()
+    else:
+        found = re.search(re.escape(begin) + "(.*?)" + re.escape(end), old, re.S)
+        if not found:
+            continue
+        body = found.group(1)
+    text += f"\n{begin}{body}{end}"
+with open(result + ".part", "w") as file:
+    file.write(text)
+os.replace(result + ".part", result)
+PYTHON
+echo "$result: ${sections[*]}"
