@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "mcomp/core/format.hpp"
 #include "mcomp/io/safetensors.hpp"
 #include "mcomp/quant/gptq.hpp"
 
