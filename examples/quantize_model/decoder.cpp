@@ -164,7 +164,7 @@ Status choose_within_budget(const Job& job, const Decoder& decoder, const Tensor
   }
   std::vector<std::string> chosen;
   for (const std::string& name : work.tensors) {
-    const Shape& shape = decoder.weights.find(name)->shape();
+    const Shape shape = decoder.weights.find(name)->shape();
     if (std::any_of(job.formats.begin(), job.formats.end(),
                     [&](const WeightFormat& f) { return unfit(f, shape).empty(); }))
       chosen.push_back(name);

@@ -332,7 +332,8 @@ Result<QuantizedWeight> take_scaled_float(ObjectReader& reader, const Shape& sha
   return proven(std::move(q), shape, parts);
 }
 
-Result<Tensor> known_table(const std::string& word, int bits, const Parts& parts) {
+Result<Tensor> known_table(const std::string& word, int bits, std::int64_t tables, const Parts& parts) {
+  if (tables != 1) return parts.refuse(fmt::format("{} tables of which one is known", tables));
   const Shape shape{1, std::int64_t{1} << bits};
   if (word == "nf4" && bits == 4) return Tensor::from(std::span<const float>(quant::nf4_values()), shape);
   if (word != "normal") return parts.refuse(fmt::format("there is no table '{}' of {} bits", word, bits));
@@ -352,7 +353,7 @@ Result<QuantizedWeight> take_codebook(ObjectReader& reader, const Shape& shape, 
   q.bits = static_cast<int>(bits);
   MCOMP_TRY(codes, parts.codes("", code_type(q.bits), shape));
   auto codebook = word.empty() ? parts.tensor(codebook_suffix, DType::f32, {tables, std::int64_t{1} << bits})
-                               : known_table(word, q.bits, parts);
+                               : known_table(word, q.bits, tables, parts);
   if (!codebook) return codebook.error();
   if (scales.rank() > 0) {
     MCOMP_TRY(scale_values, parts.scales(q.scale_dtype, scales));

@@ -34,9 +34,29 @@ Model small(const Model& model, const Samples* samples, const std::string& steps
 TEST_CASE("weights in every format go into an artifact and come back equal") {
   const Model model = random_decoder(wide_decoder());
   const Samples samples = random_tokens(3, 16, 17);
-  for (const char* format : {"Q4_K", "Q8_0", "IQ4_NL", "MXFP4", "int2", "int4:g32", "int8:tensor", "uint3:g64", "uint8",
-                             "int5:b8x128", "mxfp4", "mxfp6_e2m3", "mxfp8_e5m2", "nvfp4", "fp8", "fp8_e5m2:b128x128",
-                             "nf4", "codebook3", "codebook4:tensor"}) {
+  for (const char* format : {"Q4_K",
+                             "Q8_0",
+                             "IQ4_NL",
+                             "MXFP4",
+                             "int2",
+                             "int4:g32",
+                             "int8:tensor",
+                             "uint3:g64",
+                             "uint8",
+                             "int5:b8x128",
+                             "mxfp4",
+                             "mxfp6_e2m3",
+                             "mxfp8_e5m2",
+                             "nvfp4",
+                             "fp8",
+                             "fp8_e5m2:b128x128",
+                             "nf4",
+                             "codebook3",
+                             "codebook4:tensor",
+                             "normal3",
+                             "normal4:g64:f16",
+                             "int4:g32:full:f16",
+                             "uint3:bf16"}) {
     INFO(format);
     const Recipe recipe = recipe_of(step(format));
     const Plan made = plan(model, recipe, {}).value();

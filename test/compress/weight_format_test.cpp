@@ -11,12 +11,47 @@ using namespace mcomp::compress;
 
 namespace {
 
-const std::vector<std::string> words{
-    "Q4_0",       "Q4_1",     "Q5_0",       "Q5_1",        "Q8_0",       "Q2_K",       "Q3_K",
-    "Q4_K",       "Q5_K",     "Q6_K",       "IQ4_NL",      "IQ4_XS",     "MXFP4",      "int2",
-    "int3",       "int8",     "uint4",      "int4:tensor", "int4:g32",   "uint3:g64",  "int4:b2x128",
-    "mxfp4",      "nvfp4",    "mxfp6_e2m3", "mxfp6_e3m2",  "mxfp8_e4m3", "mxfp8_e5m2", "fp8",
-    "fp8:tensor", "fp8_e5m2", "fp8:b4x64",  "nf4",         "nf4:g32",    "codebook3",  "codebook2:tensor"};
+const std::vector<std::string> words{"Q4_0",
+                                     "Q4_1",
+                                     "Q5_0",
+                                     "Q5_1",
+                                     "Q8_0",
+                                     "Q2_K",
+                                     "Q3_K",
+                                     "Q4_K",
+                                     "Q5_K",
+                                     "Q6_K",
+                                     "IQ4_NL",
+                                     "IQ4_XS",
+                                     "MXFP4",
+                                     "int2",
+                                     "int3",
+                                     "int8",
+                                     "uint4",
+                                     "int4:tensor",
+                                     "int4:g32",
+                                     "uint3:g64",
+                                     "int4:b2x128",
+                                     "mxfp4",
+                                     "nvfp4",
+                                     "mxfp6_e2m3",
+                                     "mxfp6_e3m2",
+                                     "mxfp8_e4m3",
+                                     "mxfp8_e5m2",
+                                     "fp8",
+                                     "fp8:tensor",
+                                     "fp8_e5m2",
+                                     "fp8:b4x64",
+                                     "nf4",
+                                     "nf4:g32",
+                                     "codebook3",
+                                     "codebook2:tensor",
+                                     "normal3",
+                                     "normal4:g32:f16",
+                                     "normal2:bf16",
+                                     "int4:g32:full:f16",
+                                     "uint3:bf16",
+                                     "int5:full"};
 
 /// A weight [6, 256] and correlated inputs for it.
 struct Layer {
@@ -64,9 +99,36 @@ TEST_CASE("a word reads back to its format, and the bytes of a weight are known 
   }
   CHECK(to_string(weight_format_from_string("q4_k").value()) == "Q4_K");
   CHECK(to_string(weight_format_from_string("int4:channel").value()) == "int4");
-  for (const char* word :
-       {"", "int9", "float", "int4:", "int4:g", "int4:g0", "int4:g-3", "int4:gx", "int4:b4", "int4:b0x3", "nf4:tensor",
-        "codebook", "codebook1", "codebook9", "codebook4:g32", "Q4_9", "mxfp4:g32", "int16", "fp8:g"}) {
+  for (const char* word : {"",
+                           "int9",
+                           "float",
+                           "int4:",
+                           "int4:g",
+                           "int4:g0",
+                           "int4:g-3",
+                           "int4:gx",
+                           "int4:b4",
+                           "int4:b0x3",
+                           "nf4:tensor",
+                           "codebook",
+                           "codebook1",
+                           "codebook9",
+                           "codebook4:g32",
+                           "Q4_9",
+                           "mxfp4:g32",
+                           "normal1",
+                           "normal9",
+                           "normal4:tensor",
+                           "normal4:full",
+                           "uint4:full",
+                           "int4:f16:f16",
+                           "int4:full:full",
+                           "int4:g32:g32",
+                           "fp8:f16",
+                           "nf4:f16",
+                           "codebook4:f16",
+                           "int16",
+                           "fp8:g"}) {
     INFO("'" << word << "'");
     const auto format = weight_format_from_string(word);
     REQUIRE_FALSE(format);
@@ -91,13 +153,15 @@ TEST_CASE("every method that a format has works, and the better ones are better"
       INFO(word << " " << to_string(method));
       const bool integers = std::holds_alternative<quant::Scheme>(format);
       const bool blocks = std::holds_alternative<quant::BlockFormat>(format);
-      const bool own_rows = word.find(":tensor") == std::string::npos && word.find(":b") == std::string::npos;
+      const bool own_rows = word.find(":tensor") == std::string::npos && word.find('x') == std::string::npos;
+      const bool levels =
+          std::holds_alternative<NormalLevels>(format) || std::holds_alternative<quant::Nf4Options>(format);
       const bool searched = std::holds_alternative<quant::Microscaling>(format) ||
-                            std::holds_alternative<FittedCodebook>(format) || blocks || integers;
+                            std::holds_alternative<FittedCodebook>(format) || blocks || integers || levels;
       const bool expected = method.algorithm == search     ? searched
                             : method.algorithm == hqq      ? integers && own_rows
                             : method.algorithm == adaround ? integers
-                                                           : integers || blocks;
+                                                           : integers || blocks || levels;
       const auto q = layer.quantized(word, method);
       REQUIRE(q.has_value() == expected);
       if (!q) {
