@@ -471,9 +471,17 @@ Result<ExitStatus> quantize_decoder(const Job& job, Report& report) {
     if (!own) return own.error();
     network = std::move(*own);
   }
-  if (work->allocated_bits)
-    report.say("quantized_bits_per_weight", *work->allocated_bits,
-               fmt::format("                 {:.4f} of the matrices that the budget is for", *work->allocated_bits));
+  double bits = 0, elements = 0;
+  for (const auto& [name, weight] : result->tensors) {
+    bits += 8 * static_cast<double>(compress::stored_bytes(weight));
+    elements += static_cast<double>(decoder->weights.find(name)->elements());
+  }
+  if (elements > 0) {
+    // With a budget those that it is for: rows that none of its formats divides take what the file's rules say.
+    const double of_quantized = work->allocated_bits.value_or(bits / elements);
+    report.say("quantized_bits_per_weight", of_quantized,
+               fmt::format("                 {:.4f} of the quantized matrices", of_quantized));
+  }
   if (const Status said =
           say_measures(*decoder, *evaluation, std::move(network), std::move(*weights), pool, progress, report);
       !said)
