@@ -3,18 +3,20 @@
 # finding, a hang of 20 s, and a program that stops before its last execution count as failed. Last line: "N passed, M
 # failed".
 #
-#   fuzz.sh [--long | --executions N] [BUILD_DIR [READER...]]
+#   fuzz.sh [--built] [--long | --executions N] [BUILD_DIR [READER...]]
 #
+# --built: BUILD_DIR was configured with MCOMP_BUILD_FUZZERS and built by somebody else.
 # Short, for CI: as many executions of each reader as take it about 15 s on one core. --long: a million each. Findings are
 # kept in BUILD_DIR/findings; run fuzz_READER FILE to see one again. Two runs with the same seed do the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-executions=''
+executions='' built=false
+if [ "${1:-}" = --built ]; then built=true; shift; fi
 case ${1:-} in
 --long) executions=1000000; shift ;;
 --executions) executions=$2; shift 2 ;;
--*) echo "usage: fuzz.sh [--long | --executions N] [BUILD_DIR [READER...]]" >&2; exit 2 ;;
+-*) echo "usage: fuzz.sh [--built] [--long | --executions N] [BUILD_DIR [READER...]]" >&2; exit 2 ;;
 esac
 build=${1:-build/fuzz}
 [ $# = 0 ] || shift
@@ -31,13 +33,15 @@ short_executions() { # of a reader
   esac
 }
 
-launcher=()
-if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++-14 \
-  '-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g1 -fno-omit-frame-pointer' -DCMAKE_CXX_FLAGS=-Wno-pass-failed \
-  -DMCOMP_BUILD_FUZZERS=ON -DMCOMP_BUILD_TESTS=ON -DMCOMP_BUILD_EXAMPLES=OFF -DMCOMP_BUILD_BENCH=OFF \
-  -DBUILD_SHARED_LIBS=OFF -DMCOMP_WARNINGS_AS_ERRORS=ON "${launcher[@]}"
-cmake --build "$build" -j "$(nproc)" --target fuzzers
+if ! $built; then
+  launcher=()
+  if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++-14 \
+    '-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g1 -fno-omit-frame-pointer' -DCMAKE_CXX_FLAGS=-Wno-pass-failed \
+    -DMCOMP_BUILD_FUZZERS=ON -DMCOMP_BUILD_TESTS=ON -DMCOMP_BUILD_EXAMPLES=OFF -DMCOMP_BUILD_BENCH=OFF \
+    -DBUILD_SHARED_LIBS=OFF -DMCOMP_WARNINGS_AS_ERRORS=ON "${launcher[@]}"
+  cmake --build "$build" -j "$(nproc)" --target fuzzers
+fi
 programs=$build/test/fuzz
 rm -rf "$build/seeds"
 mkdir -p "$build/findings" "$build/logs"

@@ -7,7 +7,7 @@
 #   build/oracle   ggml's and llama.cpp's own libraries, which conformance tests load (an npm package).
 #   build/static   GCC, the static libraries for the consumer tests, and the kernel tests against oneDNN 3.x.
 #   build/asan     Clang 14, everything: its warnings, and the fast tests under the address and undefined-behaviour
-#                  sanitizers, with the static libraries.
+#                  sanitizers, with the static libraries, and a short run of every reader's fuzzer.
 # Warnings are errors in all three. Packaging builds the libraries again by the tools of packagers, and once more from the
 # source archive.
 set -euo pipefail
@@ -92,10 +92,11 @@ abi() {
   cmake/packaging/abi_check.sh || [ $? = 3 ] # 3: nothing was released yet
 }
 asan_build() {
-  configure asan -DCMAKE_CXX_COMPILER=clang++-14
+  configure asan -DCMAKE_CXX_COMPILER=clang++-14 -DMCOMP_BUILD_FUZZERS=ON
   cmake --build build/asan -j "$jobs"
 }
 asan_tests() { ctest --preset asan -j "$jobs"; }
+fuzz() { test/fuzz.sh --built build/asan; }
 
 stage dependencies dependencies
 stage oracle oracle
@@ -131,7 +132,10 @@ else
   skip reproducible "the work tree is no commit of a git repository"
 fi
 stage asan-build asan_build
-if [ $status = 0 ]; then stage asan-tests asan_tests; fi
+if [ $status = 0 ]; then
+  stage asan-tests asan_tests
+  stage fuzz fuzz
+fi
 
 echo
 printf '%s' "$table"
