@@ -214,6 +214,9 @@ Result<QuantizedWeight> quantize(const quant::Scheme& scheme, const WeightMethod
 
 Result<QuantizedWeight> quantize(const quant::Microscaling& format, const WeightMethod& method, const LayerProblem& p,
                                  const Context& context) {
+  if (method.algorithm == WeightAlgorithm::gptq)
+    return tensor_of(
+        quant::gptq_microscaled(p.weight, *p.inputs, {.format = format, .refine = {.rounds = method.refine}}, context));
   const Importance importance(p, method);
   const auto rule =
       method.algorithm == WeightAlgorithm::nearest ? quant::ScaleRule::floor : quant::ScaleRule::minimum_error;
@@ -278,7 +281,7 @@ std::vector<WeightAlgorithm> algorithms(const WeightFormat& format) {
                                                  : Algorithms{nearest, search, adaround, gptq};
                                },
                                [](const quant::Microscaling&) {
-                                 return Algorithms{nearest, search};
+                                 return Algorithms{nearest, search, gptq};
                                },
                                [](const FittedCodebook&) {
                                  return Algorithms{nearest, search};

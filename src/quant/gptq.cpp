@@ -9,6 +9,7 @@
 #include "quant/codebook_values.hpp"
 #include "quant/coordinate_descent.hpp"
 #include "quant/error_feedback.hpp"
+#include "quant/microscaled_values.hpp"
 #include "quant/output_error.hpp"
 #include "quant/scheme_codes.hpp"
 #include "quant/weight_matrix.hpp"
@@ -208,6 +209,31 @@ Result<CodebookGptqResult> gptq_codebook(const TensorView& weight, const stats::
                          context));
   MCOMP_CHECK(finish(w, gram, values, options.refine, true, options.relative_error, codes, report, context));
   return CodebookGptqResult{detail::to_codebook(codes, values, options.scale_dtype, weight.shape()), report};
+}
+
+Result<MicroscaledGptqResult> gptq_microscaled(const TensorView& weight, const stats::Gram& gram,
+                                               const MicroscaledGptqOptions& options, const Context& context) {
+  MCOMP_CHECK(check_refine(options.refine));
+  MCOMP_CHECK(check_feedback(options.damping, options.block));
+  MCOMP_CHECK(detail::check_microscaling(weight, {.format = options.format, .global_scale = options.global_scale}));
+  MCOMP_TRY(w, detail::weight_matrix(weight));
+  MCOMP_TRY(h, detail::hessian(gram, w.columns, context));
+  MCOMP_TRY(importance, importance_of(gram, options.weighted_search));
+  float global = 1;
+  if (options.format.scale == ScaleType::e4m3_global) {
+    float largest = 0;
+    for (std::int64_t i = 0; i < w.rows * w.columns; ++i) largest = std::max(largest, std::abs(w.data[i]));
+    global = options.global_scale > 0 ? options.global_scale : detail::global_scale_for(options.format, largest);
+  }
+  const detail::MicroscaledValues values(options.format, global);
+  detail::BlockCodes codes(w.rows, w.columns, values);
+  if (options.static_groups) fit_blocks(w, importance, values, codes, context.executor_or_serial());
+  GptqReport report;
+  MCOMP_CHECK(compensate(w, std::move(h), values, importance,
+                         {options.act_order, options.static_groups, options.damping, options.block}, codes, report,
+                         context));
+  MCOMP_CHECK(finish(w, gram, values, options.refine, true, options.relative_error, codes, report, context));
+  return MicroscaledGptqResult{values.to_microscaled(codes, weight.shape()), report};
 }
 
 Result<GptqResult> refine(const TensorView& weight, const QuantizedTensor& start, const stats::Gram& gram,

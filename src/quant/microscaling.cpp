@@ -9,6 +9,7 @@
 #include "core/try.hpp"
 #include "mcomp/core/format.hpp"
 #include "quant/importance.hpp"
+#include "quant/microscaled_values.hpp"
 
 namespace mcomp::inline v0::quant {
 
@@ -19,19 +20,13 @@ int highest_exponent(const MiniFloat& element) noexcept {
   return std::ilogb(largest(element));
 }
 
-float largest_magnitude(std::span<const float> w) noexcept {
-  float result = 0;
-  for (const float x : w) result = std::max(result, std::fabs(x));
-  return result;
-}
+} // namespace
 
-/// The highest scale code under which every element is finite.
-int highest_scale(const Microscaling& format) noexcept {
+int detail::highest_scale(const Microscaling& format) noexcept {
   return format.scale == ScaleType::e8m0 ? 254 - highest_exponent(format.element) : encode(e4m3, largest(e4m3));
 }
 
-/// The scale of a tensor whose largest magnitude gets the largest element under the largest scale.
-float global_scale_for(const Microscaling& format, float largest_of_tensor) noexcept {
+float detail::global_scale_for(const Microscaling& format, float largest_of_tensor) noexcept {
   if (largest_of_tensor == 0) return 1;
   // Of a tensor so small that the quotient overflows, the largest number still represents the most.
   constexpr float most = std::numeric_limits<float>::max();
@@ -41,14 +36,26 @@ float global_scale_for(const Microscaling& format, float largest_of_tensor) noex
   return scale;
 }
 
-/// The scale code that the group's largest magnitude asks for.
-std::uint8_t scale_code(const Microscaling& format, ScaleRule rule, float largest_of_group, float global) noexcept {
+std::uint8_t detail::scale_code(const Microscaling& format, ScaleRule rule, float largest_of_group,
+                                float global) noexcept {
   if (format.scale == ScaleType::e4m3_global) return encode(e4m3, global * largest_of_group / largest(format.element));
   if (largest_of_group == 0) return 0;
   int exponent = std::ilogb(largest_of_group);
   if (rule == ScaleRule::round && std::ldexp(largest_of_group, -exponent) >= 1.75f) ++exponent;
   return static_cast<std::uint8_t>(
       std::clamp(exponent - highest_exponent(format.element) + 127, 0, highest_scale(format)));
+}
+
+namespace {
+
+using detail::global_scale_for;
+using detail::highest_scale;
+using detail::scale_code;
+
+float largest_magnitude(std::span<const float> w) noexcept {
+  float result = 0;
+  for (const float x : w) result = std::max(result, std::fabs(x));
+  return result;
 }
 
 void encode_group(const Microscaling& format, std::span<const float> w, float scale, std::uint8_t* codes) noexcept {
@@ -65,14 +72,6 @@ double squared_error(const Microscaling& format, std::span<const float> w, std::
   return sum;
 }
 
-/// Scale codes that `minimum_error` tries beside the one of the rule: smaller ones clip the largest weights.
-constexpr int tried_below(ScaleType type) noexcept {
-  return type == ScaleType::e8m0 ? 1 : 6;
-}
-constexpr int tried_above(ScaleType type) noexcept {
-  return type == ScaleType::e8m0 ? 1 : 3;
-}
-
 std::uint8_t quantize_group(const MicroscalingOptions& options, std::span<const float> w,
                             std::span<const float> importance, float global, std::uint8_t* codes) {
   const Microscaling& format = options.format;
@@ -83,8 +82,8 @@ std::uint8_t quantize_group(const MicroscalingOptions& options, std::span<const 
   double least = squared_error(format, w, importance, scale_value(format, first, global), codes);
   std::vector<std::uint8_t> tried(w.size());
   const int highest = highest_scale(format);
-  for (int code = std::max(0, first - tried_below(format.scale));
-       code <= std::min(highest, first + tried_above(format.scale)); ++code) {
+  const detail::ScaleWindow window = detail::scale_window(format.scale);
+  for (int code = std::max(0, first - window.below); code <= std::min(highest, first + window.above); ++code) {
     if (code == first) continue;
     const float scale = scale_value(format, static_cast<std::uint8_t>(code), global);
     encode_group(format, w, scale, tried.data());
@@ -98,7 +97,9 @@ std::uint8_t quantize_group(const MicroscalingOptions& options, std::span<const 
   return best;
 }
 
-Status check_options(const TensorView& weight, const MicroscalingOptions& options) {
+} // namespace
+
+Status detail::check_microscaling(const TensorView& weight, const MicroscalingOptions& options) {
   if (!is_floating(weight.dtype()))
     return Error(ErrorCode::invalid_dtype, "weight", fmt::format("elements are {}", weight.dtype()),
                  "pass f32, f16, bf16 or f64");
@@ -120,8 +121,6 @@ Status check_options(const TensorView& weight, const MicroscalingOptions& option
   MCOMP_CHECK(detail::importance_values(options.importance, weight.elements() / weight.size(0)));
   return {};
 }
-
-} // namespace
 
 std::string to_string(const Microscaling& f) {
   if (f == microscaling::mxfp4) return "mxfp4";
@@ -150,7 +149,7 @@ float scale_value(const Microscaling& format, std::uint8_t code, float global_sc
 
 Result<MicroscaledTensor> quantize_microscaled(const TensorView& weight, const MicroscalingOptions& options,
                                                const Context& context) {
-  MCOMP_CHECK(check_options(weight, options));
+  MCOMP_CHECK(detail::check_microscaling(weight, options));
   MCOMP_TRY(w, to_f32(weight, "weight"));
   const std::span<const float> values = w.mutable_values<float>();
   const std::int64_t rows = weight.size(0), columns = weight.elements() / rows, size = options.format.group_size;

@@ -158,10 +158,11 @@ TEST_CASE("every method that a format has works, and the better ones are better"
           std::holds_alternative<NormalLevels>(format) || std::holds_alternative<quant::Nf4Options>(format);
       const bool searched = std::holds_alternative<quant::Microscaling>(format) ||
                             std::holds_alternative<FittedCodebook>(format) || blocks || integers || levels;
-      const bool expected = method.algorithm == search     ? searched
-                            : method.algorithm == hqq      ? integers && own_rows
-                            : method.algorithm == adaround ? integers
-                                                           : integers || blocks || levels;
+      const bool expected = method.algorithm == search ? searched
+                            : method.algorithm == hqq  ? integers && own_rows
+                            : method.algorithm == adaround
+                                ? integers
+                                : integers || blocks || levels || std::holds_alternative<quant::Microscaling>(format);
       const auto q = layer.quantized(word, method);
       REQUIRE(q.has_value() == expected);
       if (!q) {

@@ -90,7 +90,7 @@ struct WeightMethod {
 /// | format        | methods                                                             |
 /// | GGUF          | nearest, search, gptq                                               |
 /// | integers      | nearest, search, adaround, gptq; hqq with a scale a channel or group |
-/// | mx..., nvfp4  | nearest, search                                                     |
+/// | mx..., nvfp4  | nearest, search, gptq                                               |
 /// | codebooks     | nearest, search                                                     |
 /// | nf4, normal   | nearest (the largest magnitude is kept; normal: the scale of least error), search, gptq |
 /// | fp8           | nearest                                                             |

@@ -5,6 +5,7 @@
 #include "mcomp/quant/block_format.hpp"
 #include "mcomp/quant/clip.hpp"
 #include "mcomp/quant/codebook.hpp"
+#include "mcomp/quant/microscaling.hpp"
 #include "mcomp/stats/gram.hpp"
 
 // Error-compensating quantization: every column of a weight is rounded such that it makes up for the errors of the
@@ -129,6 +130,32 @@ struct CodebookGptqResult {
 [[nodiscard]] MCOMP_API Result<CodebookGptqResult> gptq_codebook(const TensorView& weight, const stats::Gram& gram,
                                                                  const CodebookGptqOptions& options,
                                                                  const Context& context = {});
+
+struct MicroscaledGptqOptions {
+  Microscaling format = microscaling::nvfp4;
+  /// E4M3 scales: the tensor's scale, for layers that must share one. 0: 448 x the largest element / the largest
+  /// magnitude of the tensor.
+  float global_scale = 0;
+  bool act_order = true; ///< these as in `GptqOptions`
+  bool static_groups = false;
+  double damping = 0.01;
+  std::int64_t block = 128;
+  bool weighted_search = true;
+  RefineOptions refine{};
+  bool relative_error = true;
+};
+
+struct MicroscaledGptqResult {
+  MicroscaledTensor tensor;
+  GptqReport report;
+};
+
+/// GPTQ into microscaling formats: MXFP4, MXFP6, MXFP8, NVFP4. Complexity and errors: as above, and those of
+/// `quantize_microscaled`.
+[[nodiscard]] MCOMP_API Result<MicroscaledGptqResult> gptq_microscaled(const TensorView& weight,
+                                                                       const stats::Gram& gram,
+                                                                       const MicroscaledGptqOptions& options = {},
+                                                                       const Context& context = {});
 
 /// The refinement alone, from a tensor of any method (round-to-nearest included).
 /// Errors: as `gptq`, and invalid_shape where weight and tensor differ.
