@@ -149,6 +149,10 @@ TEST_CASE("a model that is quantized already is not quantized again, nor changed
     REQUIRE_FALSE(decision);
     CHECK(decision.error().code() == ErrorCode::invalid_argument);
   }
+  for (const std::string& step : {smooth, rotate, weights}) {
+    const Decision made = plan(decoder, recipe_of(step), {.calibration = &tokens}).value().decisions[0];
+    CHECK(registry.find(made.strategy).value()->apply(small, made).error().code() == ErrorCode::invalid_argument);
+  }
   // A correction may follow in a recipe of its own, once, as long as the weights before are there.
   const Model corrected = apply(plan(small, recipe_of(correct), {.calibration = &tokens}).value(), small).value();
   refused(corrected, &tokens, correct, ErrorCode::invalid_argument, {"corrected already", ".corrected_bias"});

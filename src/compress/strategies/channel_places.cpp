@@ -178,6 +178,7 @@ std::string scales_to_json(const std::vector<PlaceScales>& all) {
 }
 
 Result<Model> apply_scales(const std::string& strategy, const Model& model, const std::string& text) {
+  MCOMP_CHECK(require_full_precision(strategy, model));
   MCOMP_TRY(json, mcomp::detail::parse_json(text, strategy));
   MCOMP_TRY(places, channel_places(model.network));
   ObjectReader reader(json, strategy);

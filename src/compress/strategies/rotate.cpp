@@ -156,6 +156,7 @@ Result<Tensor> times_norm(const TensorView& weight, const std::string& tensor, c
 }
 
 Result<Model> rotated(const Model& model, std::uint64_t seed) {
+  MCOMP_CHECK(require_full_precision(strategy, model));
   MCOMP_TRY(stream, StreamFinder(model.network).find());
   MCOMP_TRY(rotation, quant::Rotation::random(stream.features, seed));
   Model result = model;

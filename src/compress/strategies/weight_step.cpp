@@ -231,6 +231,7 @@ Result<Decision> decide_weights(const std::string& strategy, const std::string& 
 }
 
 Result<Model> apply_weights(const Model& model, const Decision& decision) {
+  MCOMP_CHECK(require_full_precision(decision.strategy, model));
   MCOMP_TRY(json, mcomp::detail::parse_json(decision.parameters, decision.strategy));
   ObjectReader reader(json, decision.strategy);
   const std::string word = reader.text("method");
