@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Measures what quantization costs, method by method, and writes bench/results/quality.md.
 #
-#   quality.sh [SECTION...]      sections (default: all): networks compensation outliers gguf
+#   quality.sh [--resume] [SECTION...]      sections (default: all): networks compensation outliers gguf
 #
 # A section that is named is measured anew, the others stay in the file as they are. Builds what it needs in build/release.
-# Test data: $MCOMP_TEST_DATA_DIR, else ../shared/data. All sections take about an hour of one core, most of it `networks`.
+# Test data: $MCOMP_TEST_DATA_DIR, else ../shared/data. `networks` takes hours of one core, the others minutes: with --resume,
+# its runs that an interrupted call has left in build/quality are not repeated.
 #
 # To add a section: a function section_NAME that prints Markdown, and its name in `all`.
 set -euo pipefail
@@ -12,6 +13,8 @@ shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 
 all=(networks compensation outliers gguf)
+resume=false
+if [ "${1:-}" = --resume ]; then resume=true; shift; fi
 sections=("$@")
 [ ${#sections[@]} != 0 ] || sections=("${all[@]}")
 data=${MCOMP_TEST_DATA_DIR:-../shared/data}
@@ -31,9 +34,11 @@ section_networks() {
   local depth bits method
   for depth in 20 56; do
     for method in nearest search gptq gptq-refined; do
-      for bits in 4 3; do echo "$depth $bits $method"; done
+      for bits in 4 3; do
+        if ! $resume || [ ! -f "$out/resnet$depth-int$bits-$method/report.json" ]; then echo "$depth $bits $method"; fi
+      done
     done
-  done | data=$data out=$out program=$build/examples/quantize_model/quantize_model xargs -P "$jobs" -L 1 bash -c '
+  done | data=$data out=$out program=$build/examples/quantize_model/quantize_model xargs -r -P "$jobs" -L 1 bash -c '
     run=$out/resnet$1-int$2-$3
     "$program" --network "resnet-cifar:$1" --model "$data/vision/resnet$1_cifar10.safetensors" \
       --calibration "$data/vision/cifar10_calib.safetensors" --data "$data/vision/cifar10_test_a.safetensors" \

@@ -5,7 +5,7 @@
 #
 #   fuzz.sh [--long | --executions N] [BUILD_DIR [READER...]]
 #
-# Short, for CI: as many executions of each reader as take it about 15 s on one core. --long: a million each. Findings are
+# Short, for CI: as many executions of each reader as take it some ten seconds of one core. --long: a million each. Findings are
 # kept in BUILD_DIR/findings; run fuzz_READER FILE to see one again. Two runs with the same seed do the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,9 +25,9 @@ fi
 
 short_executions() { # of a reader
   case $1 in
-  safetensors | token_list | prices | recipe | plan) echo 60000 ;;
-  artifact | compressed_tensors) echo 20000 ;;
-  *) echo 30000 ;;
+  safetensors | token_list | prices | recipe | plan) echo 200000 ;;
+  artifact | compressed_tensors) echo 60000 ;;
+  *) echo 100000 ;;
   esac
 }
 
