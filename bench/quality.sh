@@ -5,7 +5,7 @@
 #
 # A section that is named is measured anew, the others stay in the file as they are. Builds what it needs in build/release.
 # Test data: $MCOMP_TEST_DATA_DIR, else ../shared/data. `networks` takes hours of one core, the others minutes: with --resume,
-# its runs that an interrupted call has left in build/quality are not repeated.
+# its runs that an interrupted call has left in build/quality are not repeated; DEPTHS=20 leaves the larger network out.
 #
 # To add a section: a function section_NAME that prints Markdown, and its name in `all`.
 set -euo pipefail
@@ -20,7 +20,7 @@ sections=("$@")
 data=${MCOMP_TEST_DATA_DIR:-../shared/data}
 [ -d "$data" ] || { echo "quality.sh: no test data in $data; set MCOMP_TEST_DATA_DIR" >&2; exit 1; }
 build=build/release out=build/quality result=bench/results/quality.md
-jobs=$(nproc)
+jobs=$(nproc) depths=${DEPTHS:-20 56}
 mkdir -p "$out"
 
 build() { # build TARGET...
@@ -32,7 +32,7 @@ build() { # build TARGET...
 section_networks() {
   build quantize_model
   local depth bits method
-  for depth in 20 56; do
+  for depth in $depths; do
     for method in nearest search gptq gptq-refined; do
       for bits in 4 3; do
         if ! $resume || [ ! -f "$out/resnet$depth-int$bits-$method/report.json" ]; then echo "$depth $bits $method"; fi
@@ -54,11 +54,11 @@ W4A8 within .6 (ResNet-20) and .5 points (ResNet-56), W3A8 within 2.5 and 2.
 | network | method | W4A8 top-1 | loss | W3A8 top-1 | loss |
 | --- | --- | --- | --- | --- | --- |
 TEXT
-  python3 - "$out" <<'PYTHON'
+  python3 - "$out" "$depths" <<'PYTHON'
 import json, sys
 names = {"nearest": "round to nearest", "search": "scales with the least weighted error", "gptq": "GPTQ",
          "gptq-refined": "GPTQ, refined"}
-for depth in (20, 56):
+for depth in sys.argv[2].split():
     report = lambda bits, method: json.load(open(f"{sys.argv[1]}/resnet{depth}-int{bits}-{method}/report.json"))
     print(f"| ResNet-{depth} | fp32 | {100 * report(4, 'nearest')['baseline_top1_fraction']:.2f} % | | | |")
     for method, name in names.items():
