@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Measures what quantization costs, method by method, and writes bench/results/quality.md.
 #
-#   quality.sh [SECTION...]      sections (default: all): networks mixed compensation outliers gguf
+#   quality.sh [--resume] [SECTION...]      sections (default: all): networks mixed compensation outliers gguf
 #
 # A section that is named is measured anew, the others stay in the file as they are. Builds what it needs in build/release.
-# Test data: $MCOMP_TEST_DATA_DIR, else ../shared/data. All sections take about an hour of one core, most of it `networks`.
+# Test data: $MCOMP_TEST_DATA_DIR, else ../shared/data. `networks` takes hours of one core, the others minutes: with --resume,
+# its runs that an interrupted call has left in build/quality are not repeated; DEPTHS=20 leaves the larger network out.
 #
 # To add a section: a function section_NAME that prints Markdown, and its name in `all`.
 set -euo pipefail
@@ -12,12 +13,14 @@ shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 
 all=(networks mixed compensation outliers gguf)
+resume=false
+if [ "${1:-}" = --resume ]; then resume=true; shift; fi
 sections=("$@")
 [ ${#sections[@]} != 0 ] || sections=("${all[@]}")
 data=${MCOMP_TEST_DATA_DIR:-../shared/data}
 [ -d "$data" ] || { echo "quality.sh: no test data in $data; set MCOMP_TEST_DATA_DIR" >&2; exit 1; }
 build=build/release out=build/quality result=bench/results/quality.md
-jobs=$(nproc)
+jobs=$(nproc) depths=${DEPTHS:-20 56}
 mkdir -p "$out"
 
 build() { # build TARGET...
@@ -29,11 +32,13 @@ build() { # build TARGET...
 section_networks() {
   build quantize_model
   local depth bits method
-  for depth in 20 56; do
+  for depth in $depths; do
     for method in nearest search gptq gptq-refined; do
-      for bits in 4 3; do echo "$depth $bits $method"; done
+      for bits in 4 3; do
+        if ! $resume || [ ! -f "$out/resnet$depth-int$bits-$method/report.json" ]; then echo "$depth $bits $method"; fi
+      done
     done
-  done | data=$data out=$out program=$build/examples/quantize_model/quantize_model xargs -P "$jobs" -L 1 bash -c '
+  done | data=$data out=$out program=$build/examples/quantize_model/quantize_model xargs -r -P "$jobs" -L 1 bash -c '
     run=$out/resnet$1-int$2-$3
     "$program" --network "resnet-cifar:$1" --model "$data/vision/resnet$1_cifar10.safetensors" \
       --calibration "$data/vision/cifar10_calib.safetensors" --data "$data/vision/cifar10_test_a.safetensors" \
@@ -49,11 +54,11 @@ W4A8 within .6 (ResNet-20) and .5 points (ResNet-56), W3A8 within 2.5 and 2.
 | network | method | W4A8 top-1 | loss | W3A8 top-1 | loss |
 | --- | --- | --- | --- | --- | --- |
 TEXT
-  python3 - "$out" <<'PYTHON'
+  python3 - "$out" "$depths" <<'PYTHON'
 import json, sys
 names = {"nearest": "round to nearest", "search": "scales with the least weighted error", "gptq": "GPTQ",
          "gptq-refined": "GPTQ, refined"}
-for depth in (20, 56):
+for depth in sys.argv[2].split():
     report = lambda bits, method: json.load(open(f"{sys.argv[1]}/resnet{depth}-int{bits}-{method}/report.json"))
     print(f"| ResNet-{depth} | fp32 | {100 * report(4, 'nearest')['baseline_top1_fraction']:.2f} % | | | |")
     for method, name in names.items():

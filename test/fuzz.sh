@@ -6,7 +6,7 @@
 #   fuzz.sh [--built] [--long | --executions N] [BUILD_DIR [READER...]]
 #
 # --built: BUILD_DIR was configured with MCOMP_BUILD_FUZZERS and built by somebody else.
-# Short, for CI: as many executions of each reader as take it about 15 s on one core. --long: a million each. Findings are
+# Short, for CI: as many executions of each reader as take it some ten seconds of one core. --long: a million each. Findings are
 # kept in BUILD_DIR/findings; run fuzz_READER FILE to see one again. Two runs with the same seed do the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,9 +27,9 @@ fi
 
 short_executions() { # of a reader
   case $1 in
-  safetensors | token_list | prices | recipe | plan) echo 60000 ;;
-  artifact | compressed_tensors) echo 20000 ;;
-  *) echo 30000 ;;
+  safetensors | token_list | prices | recipe | plan) echo 200000 ;;
+  artifact | compressed_tensors) echo 60000 ;;
+  *) echo 100000 ;;
   esac
 }
 

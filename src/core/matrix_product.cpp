@@ -89,7 +89,14 @@ Kernel best_kernel() {
 /// Rows of a part of a matrix as panels of `width` columns, [columns / width][depth][width], filled up with zeros.
 template <std::int64_t width>
 void pack(const float* from, std::int64_t stride, std::int64_t depth, std::int64_t columns, float* to) {
-  for (std::int64_t j = 0; j < columns; j += width) {
+  constexpr std::int64_t line = 16; // floats of a cache line, which is read once where it fills several panels
+  std::int64_t j = 0;
+  if constexpr (width < line)
+    for (; j + line <= columns; j += line, to += (line / width - 1) * depth * width)
+      for (std::int64_t k = 0; k < depth; ++k, to += width)
+        for (std::int64_t part = 0; part < line / width; ++part)
+          std::memcpy(to + part * depth * width, from + k * stride + j + part * width, width * sizeof(float));
+  for (; j < columns; j += width) {
     const std::int64_t n = std::min(width, columns - j);
     for (std::int64_t k = 0; k < depth; ++k, to += width) {
       const float* row = from + k * stride + j;

@@ -14,7 +14,7 @@ namespace mcomp::inline v0::quant::detail {
 
 namespace {
 
-constexpr std::int64_t tile_rows = 128;  // rows that a task works on, side by side in registers
+constexpr std::int64_t tile_rows = 256;  // rows that a task works on, side by side in registers
 constexpr std::int64_t run_columns = 32; // columns whose errors are fed back one by one
 
 /// One column of a tile of rows: x = w + s / r, its nearest value and the error e = w - value. `code` is the number of
@@ -100,6 +100,7 @@ class Tile {
   }
   [[nodiscard]] float* error(std::int64_t position) const { return errors_.get() + position * rows_; }
   [[nodiscard]] float* sum(std::int64_t position) { return sums_.data() + (position - base_) * rows_; }
+  [[nodiscard]] std::uint8_t* code(std::int64_t position) { return block_codes_.data() + (position - base_) * rows_; }
   [[nodiscard]] float* target(std::int64_t position) { return targets_.data() + (position - base_) * rows_; }
 
   void read_grids(std::int64_t block) {
@@ -134,13 +135,28 @@ class Tile {
     base_ = block.begin;
     sums_.assign(static_cast<std::size_t>(block.size() * rows_), 0.0f);
     targets_.resize(sums_.size());
-    for (std::int64_t p = block.begin; p < block.end; ++p)
-      for (std::int64_t i = 0; i < rows_; ++i) target(p)[i] = weight_[(first_row_ + i) * columns_ + column(p)];
+    block_codes_.resize(sums_.size());
+    by_rows(block,
+            [&](std::int64_t p, std::int64_t i) { target(p)[i] = weight_[(first_row_ + i) * columns_ + column(p)]; });
     add_errors({0, block.begin}, block);
-    if (options_.static_grids) {
+    if (options_.static_grids)
       run_columns_of(block);
-      return;
-    }
+    else
+      run_units_of(block);
+    by_rows(block, [&](std::int64_t p, std::int64_t i) { codes_.row_codes(first_row_ + i)[column(p)] = code(p)[i]; });
+  }
+
+  /// Calls `use` for all positions and rows, a few rows at a time: rows of the weight lie a power of two apart more
+  /// often than not, where a cache holds few of them.
+  template <class Use> void by_rows(Span block, const Use& use) {
+    constexpr std::int64_t few = 8;
+    for (std::int64_t first = 0; first < rows_; first += few)
+      for (std::int64_t p = block.begin; p < block.end; ++p)
+        for (std::int64_t i = first; i < std::min(rows_, first + few); ++i) use(p, i);
+  }
+
+  /// Blocks of the format one by one, each with a grid of its own.
+  void run_units_of(Span block) {
     for (Span unit{block.begin, block.begin}; unit.begin < block.end; unit.begin = unit.end) {
       const std::int64_t index = column(unit.begin) / codes_.block_size;
       unit.end = unit.begin + codes_.size(index);
@@ -167,17 +183,16 @@ class Tile {
     const float *scale = scale_.data() + sub * rows_, *inverse = inverse_.data() + sub * rows_,
                 *offset = offset_.data() + sub * rows_, *w = target(p), *s = sum(p);
     const float pivot = r(p)[p], inverse_pivot = 1 / pivot;
-    std::uint8_t code[tile_rows];
+    std::uint8_t* codes = code(p);
     if (nearest_.uniform()) {
       round_uniform(w, s, inverse_pivot, rows_, scale, inverse, offset, nearest_.first(), nearest_.inverse_step(),
-                    1 / nearest_.inverse_step(), static_cast<float>(nearest_.levels().size() - 1), error(p), code);
+                    1 / nearest_.inverse_step(), static_cast<float>(nearest_.levels().size() - 1), error(p), codes);
     } else {
       for (std::int64_t i = 0; i < rows_; ++i) {
-        code[i] = nearest_((w[i] + s[i] * inverse_pivot - offset[i]) * inverse[i]);
-        error(p)[i] = w[i] - block_value(scale[i], nearest_.levels()[code[i]], offset[i]);
+        codes[i] = nearest_((w[i] + s[i] * inverse_pivot - offset[i]) * inverse[i]);
+        error(p)[i] = w[i] - block_value(scale[i], nearest_.levels()[codes[i]], offset[i]);
       }
     }
-    for (std::int64_t i = 0; i < rows_; ++i) codes_.row_codes(first_row_ + i)[c] = code[i];
     add_loss(error(p), s, pivot, static_cast<float>(factor_.damping), rows_, loss_.data());
   }
 
@@ -221,6 +236,7 @@ class Tile {
   std::vector<double> loss_;                    ///< by row
   std::int64_t base_ = 0;                       ///< first position of the block at work
   std::vector<float> sums_, targets_;           ///< sum of e_i R_ij, and the weights, of that block
+  std::vector<std::uint8_t> block_codes_;       ///< of that block
 };
 
 } // namespace

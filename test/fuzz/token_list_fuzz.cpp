@@ -2,22 +2,18 @@
 // each line.
 
 #include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <cstdlib>
-#include <string_view>
 
 #include "mcomp/io/token_list.hpp"
+#include "property.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  const std::string_view text = mcomp_fuzz::text(data, size);
   const auto list = mcomp::io::parse_token_list(text, "fuzz");
   if (!list) {
-    const mcomp::Error& error = list.error();
-    if (error.subject().empty() || error.rule().empty() || error.remedy().empty()) std::abort();
+    mcomp_fuzz::demand_whole(list.error());
     return 0;
   }
   const auto lines = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) + !text.ends_with('\n');
-  if (list->tokens.size() != lines) std::abort();
+  mcomp_fuzz::demand(list->tokens.size() == lines);
   return 0;
 }

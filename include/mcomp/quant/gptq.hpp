@@ -69,7 +69,7 @@ struct GptqResult {
 /// @param weight [out, ...] with gram.features() columns in the matrix [out, the rest]
 /// Complexity: in^3 / 6 + out * in^2 / 2 multiply-adds, nearly all in matrix products; out * in^2 more for
 /// `output_error`; refinement: out * in^2 and in for every accepted step. Memory beside the Gram matrix: 2 in^2 floats,
-/// the codes, and 512 bytes * in for every thread. The result does not depend on the number of threads.
+/// the codes, and 1 kB * in for every thread. The result does not depend on the number of threads.
 /// A singular Hessian, even an empty one, is no error: damping raises itself until the factorization succeeds.
 /// Errors, before any work: those of `quantize`; invalid_shape where the features differ; invalid_argument for options
 /// outside their bounds; invalid_value where second moments overflow f32; cancelled.
