@@ -37,7 +37,9 @@ struct LayerProblem {
   const stats::Gram* inputs = nullptr;
 };
 
-/// What the layers of a sequential walk are made to reproduce.
+/// What the layers of a sequential walk are made to reproduce. All but the first are regressions on what the samples
+/// show of a layer's inputs: give several times as many rows of them (tokens, or positions of images) as it has
+/// features.
 enum class LayerTarget {
   own_output,      ///< what its weight makes of the inputs that it sees
   original_output, ///< what the layer gave in the original network: it makes up for errors of the layers before it
