@@ -32,10 +32,11 @@ int main(int argc, char** argv) {
       ->delimiter(',');
   app.add_option("--budget", job.budget, "Bits a weight, scales included: a format is chosen for every tensor")
       ->check(CLI::PositiveNumber);
-  std::string measure = to_string(job.measure);
-  app.add_option("--sensitivity", measure, "What a budget weighs: weight_error, output_error or output_divergence")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"weight_error", "output_error", "output_divergence"}));
+  std::string measure;
+  app.add_option("--sensitivity", measure,
+                 "What a budget weighs: weight_error, output_error, output_divergence (default of decoders) or "
+                 "network_error (of classifiers)")
+      ->check(CLI::IsMember({"weight_error", "output_error", "output_divergence", "network_error"}));
   app.add_option("--sensitivity-samples", job.measure_samples, "Calibration samples for the divergence, at most")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
@@ -74,6 +75,7 @@ int main(int argc, char** argv) {
     const auto algorithm = mcomp::compress::weight_algorithm_from_string(refined ? "gptq" : job.method_text);
     if (!algorithm) return algorithm.error();
     job.method = {*algorithm, refined ? refinement_rounds : 0};
+    if (measure.empty()) measure = job.network == "llama" ? "output_divergence" : "network_error";
     job.measure = *mcomp::compress::sensitivity_measure_from_string(measure);
     using mcomp::compress::LayerTarget;
     if (job.target_text.empty())

@@ -16,12 +16,13 @@ namespace mcomp::inline v0::compress {
 
 namespace {
 
-constexpr std::array<std::pair<SensitivityMeasure, const char*>, 5> measures{{
+constexpr std::array<std::pair<SensitivityMeasure, const char*>, 6> measures{{
     {SensitivityMeasure::weight_error, "weight_error"},
     {SensitivityMeasure::output_error, "output_error"},
     {SensitivityMeasure::curvature, "curvature"},
     {SensitivityMeasure::gradient, "gradient"},
     {SensitivityMeasure::output_divergence, "output_divergence"},
+    {SensitivityMeasure::network_error, "network_error"},
 }};
 
 /// Errors by which a candidate refuses one weight; any other ends the work.
@@ -41,8 +42,7 @@ class Measurement {
     MCOMP_CHECK(check_options());
     SensitivityTable table{options_.measure, {}};
     const LayerMethod method = [&](const LayerProblem& problem, const Context&) -> Result<QuantizedWeight> {
-      if (options_.measure == SensitivityMeasure::output_divergence && reference_.empty())
-        MCOMP_CHECK(keep_reference());
+      if (runs_network() && reference_.empty()) MCOMP_CHECK(keep_reference());
       QuantizedWeight any;
       MCOMP_TRY(row, measure(problem, any));
       table.tensors.push_back(std::move(row));
@@ -181,7 +181,7 @@ class Measurement {
 
   Result<double> loss(const LayerProblem& problem, const Tensor& weight, Tensor values, const Tensor& moment,
                       const Context& context) const {
-    if (options_.measure == SensitivityMeasure::output_divergence) return divergence(problem.tensor, std::move(values));
+    if (runs_network()) return network_loss(problem.tensor, std::move(values));
     auto e = values.mutable_values<float>();
     const auto* w = static_cast<const float*>(weight.data());
     for (std::size_t i = 0; i < e.size(); ++i) e[i] = w[i] - e[i];
@@ -202,16 +202,32 @@ class Measurement {
     return sum;
   }
 
-  Result<double> divergence(const std::string& tensor, Tensor values) const {
+  bool runs_network() const {
+    return options_.measure == SensitivityMeasure::output_divergence ||
+           options_.measure == SensitivityMeasure::network_error;
+  }
+
+  Result<double> network_loss(const std::string& tensor, Tensor values) const {
     TensorStore changed = weights_;
     changed.put(tensor, std::move(values));
     MCOMP_TRY(candidate, runner(std::move(changed), nullptr));
     evaluate::LogitsDivergence divergence;
+    double error = 0, square = 0;
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
       MCOMP_CHECK(context_.check("measuring sensitivity"));
       MCOMP_TRY(output, candidate->run(inputs_[i]));
-      MCOMP_CHECK(divergence.update(reference_[i], output));
+      if (options_.measure == SensitivityMeasure::output_divergence) {
+        MCOMP_CHECK(divergence.update(reference_[i], output));
+        continue;
+      }
+      MCOMP_TRY(original, reference_[i].values<float>("output"));
+      MCOMP_TRY(changed_output, output.values<float>("output"));
+      for (std::size_t k = 0; k < original.size(); ++k) {
+        const double y = static_cast<double>(original[k]), d = static_cast<double>(changed_output[k]) - y;
+        error += d * d, square += y * y;
+      }
     }
+    if (options_.measure == SensitivityMeasure::network_error) return square > 0 ? error / square : error;
     MCOMP_TRY(report, divergence.report());
     return report.mean_kl;
   }

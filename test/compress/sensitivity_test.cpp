@@ -142,6 +142,15 @@ TEST_CASE("every measure of sensitivity is what its definition says") {
   CHECK(kl[0] == Approx(divergence.report().value().mean_kl).epsilon(1e-6));
   CHECK(kl[1] < 0.1 * kl[0]);
 
+  const auto original = doubles(runner->run(first).value()),
+             changed = doubles(graph::reference_runner(small.network, replaced).value()->run(first).value());
+  double error = 0, square = 0;
+  for (std::size_t i = 0; i < original.size(); ++i) {
+    error += (changed[i] - original[i]) * (changed[i] - original[i]);
+    square += original[i] * original[i];
+  }
+  CHECK(losses(SensitivityMeasure::network_error)[0] == Approx(error / square).epsilon(1e-6));
+
   // One pass for every layer gives the same as one for all; threads change nothing.
   const auto table = sensitivity(small.network, small.weights, small.samples, candidates, options).value();
   options.single_pass = false;
@@ -236,7 +245,8 @@ TEST_CASE("what cannot be measured or allocated is an error") {
   const auto mixed = allocate(table, {.bits_per_weight = 9}).value();
   CHECK(code_of(quantize_layers(small.network, small.weights, small.samples, mixed.method({integers(4)}))) ==
         ErrorCode::not_found);
-  for (const auto measure_name : {"weight_error", "output_error", "curvature", "gradient", "output_divergence"})
+  for (const auto measure_name :
+       {"weight_error", "output_error", "curvature", "gradient", "output_divergence", "network_error"})
     CHECK(to_string(sensitivity_measure_from_string(measure_name).value()) == measure_name);
   CHECK(code_of(sensitivity_measure_from_string("output_eror")) == ErrorCode::not_found);
 }

@@ -42,10 +42,10 @@
 //                          "sequential" (true: later weights see what earlier ones have become), "target" (what they
 //                          are fitted to: "own_output", or "original_output" and "residual_sum", which make up for the
 //                          errors of earlier ones), "budget": {"bits_per_weight", "formats" (to choose from), "measure"
-//                          ("output_divergence", "output_error", "weight_error"), "samples" (32)} in the place of
-//                          "format": the allocation of least loss (compress/sensitivity.hpp). Stores weights in
-//                          few bits; all is computed in floating point. Tensors in "formats" take that one, the others
-//                          "format", or stay where there is none.
+//                          ("output_divergence"; of `quantize` "network_error"; "output_error", "weight_error"),
+//                          "samples" (32)} in the place of "format": the allocation of least loss
+//                          (compress/sensitivity.hpp). Stores weights in few bits; all is computed in floating point.
+//                          Tensors in "formats" take that one, the others "format", or stay where there is none.
 //   bias_correction        no options. Takes back what the rounding of weights shifted in the mean of every output, on
 //                          the inputs of the network before it was quantized.
 //   calibrate_temperature  "held_out" (false): whether the network was not trained on the calibration samples. Fits the

@@ -11,7 +11,8 @@ namespace mcomp::inline v0::compress::detail {
 using mcomp::detail::Json;
 using mcomp::detail::ObjectReader;
 
-Result<WeightBudget> read_budget(const Json& json, const std::string& where, const std::vector<std::string>& formats) {
+Result<WeightBudget> read_budget(const Json& json, const std::string& where, const std::vector<std::string>& formats,
+                                 SensitivityMeasure usual) {
   ObjectReader reader(json, where);
   WeightBudget budget;
   budget.bits_per_weight = reader.number("bits_per_weight", 0);
@@ -29,11 +30,11 @@ Result<WeightBudget> read_budget(const Json& json, const std::string& where, con
     budget.formats.push_back(std::move(*format));
   }
   if (budget.formats.empty()) reader.fail("formats", "there is none to choose from", "name at least one format");
-  const std::string measure = reader.text("measure", to_string(budget.measure));
+  const std::string measure = reader.text("measure", to_string(usual));
   const auto parsed = sensitivity_measure_from_string(measure);
   if (!parsed || *parsed == SensitivityMeasure::curvature || *parsed == SensitivityMeasure::gradient)
     reader.fail("measure", fmt::format("a recipe has no measure '{}'", measure),
-                "use weight_error, output_error or output_divergence");
+                "use weight_error, output_error, output_divergence or network_error");
   budget.samples = reader.integer("samples", budget.samples);
   if (budget.samples < 1) reader.fail("samples", fmt::format("{} samples", budget.samples), "use at least one");
   MCOMP_CHECK(reader.finish());

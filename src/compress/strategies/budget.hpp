@@ -21,9 +21,10 @@ struct WeightBudget {
 };
 
 /// @param formats what to choose from where the recipe does not say
+/// @param measure what a loss is where it does not say
 /// Errors: corrupt, invalid_argument, naming the key.
 [[nodiscard]] Result<WeightBudget> read_budget(const mcomp::detail::Json& json, const std::string& where,
-                                               const std::vector<std::string>& formats);
+                                               const std::vector<std::string>& formats, SensitivityMeasure measure);
 
 /// What the budget was spent on.
 struct BudgetChoice {

@@ -54,7 +54,7 @@ Result<WeightStepOptions> read_options(const std::string& text) {
     reader.fail("target", "weights make up for errors of earlier ones in a sequential walk alone",
                 "leave \"sequential\" out, or use own_output");
   if (const Json* budget = reader.child("budget")) {
-    auto read = read_budget(*budget, reader.where("budget"), default_formats());
+    auto read = read_budget(*budget, reader.where("budget"), default_formats(), SensitivityMeasure::output_divergence);
     if (!read) return read.error();
     options.budget = std::move(*read);
     if (options.format) reader.fail("format", "the budget chooses formats", "leave one of both out");

@@ -53,7 +53,7 @@ Result<WeightMethodOptions> read_weight_method(const Json& json, const std::stri
     std::vector<std::string> words;
     for (int bits = 2; bits <= 8; ++bits)
       words.push_back(fmt::format("int{}{}", bits, granularity == "per_tensor" ? ":tensor" : ""));
-    auto read = read_budget(*budget, reader.where("budget"), words);
+    auto read = read_budget(*budget, reader.where("budget"), words, SensitivityMeasure::network_error);
     if (!read) return read.error();
     for (const WeightFormat& format : read->formats) {
       const auto* scheme = std::get_if<quant::Scheme>(&format);
