@@ -4,7 +4,7 @@
 #   quality.sh [--resume] [SECTION...]      sections (default: all): networks mixed compensation outliers gguf
 #
 # A section that is named is measured anew, the others stay in the file as they are. Builds what it needs in build/release.
-# Test data: $MCOMP_TEST_DATA_DIR, else ../shared/data. `networks` takes hours of one core, the others minutes: with --resume,
+# Test data: $MCOMP_TEST_DATA_DIR, else that of the build. `networks` takes hours of one core, the others minutes: with --resume,
 # its runs that an interrupted call has left in build/quality are not repeated; DEPTHS=20 leaves the larger network out.
 #
 # To add a section: a function section_NAME that prints Markdown, and its name in `all`.
@@ -17,14 +17,14 @@ resume=false
 if [ "${1:-}" = --resume ]; then resume=true; shift; fi
 sections=("$@")
 [ ${#sections[@]} != 0 ] || sections=("${all[@]}")
-data=${MCOMP_TEST_DATA_DIR:-../shared/data}
-[ -d "$data" ] || { echo "quality.sh: no test data in $data; set MCOMP_TEST_DATA_DIR" >&2; exit 1; }
 build=build/release out=build/quality result=bench/results/quality.md
 jobs=$(nproc) depths=${DEPTHS:-20 56}
 mkdir -p "$out"
+[ -f $build/CMakeCache.txt ] || cmake --preset release -DBUILD_SHARED_LIBS=ON >"$out/build.log"
+data=${MCOMP_TEST_DATA_DIR:-$(sed -n 's/^MCOMP_TEST_DATA_DIR:[A-Z]*=//p' $build/CMakeCache.txt)}
+[ -d "$data" ] || { echo "quality.sh: no test data in '$data'; set MCOMP_TEST_DATA_DIR" >&2; exit 1; }
 
 build() { # build TARGET...
-  if [ ! -f $build/CMakeCache.txt ]; then cmake --preset release -DBUILD_SHARED_LIBS=ON >"$out/build.log"; fi
   cmake --build $build -j "$jobs" --target "$@" >"$out/build.log" 2>&1 || { tail -n 40 "$out/build.log" >&2; return 1; }
 }
 
