@@ -292,6 +292,10 @@ class Walk {
         if (from == seen.end() || to == wanted.end()) return unseen(target.value);
         MCOMP_TRY(lack, feature_rows(to->second));
         MCOMP_TRY(have, feature_rows(from->second));
+        if (lack.shape() != have.shape())
+          return Error(ErrorCode::invalid_shape, fmt::format("value '{}'", target.value),
+                       fmt::format("{} in the original network, {} in the quantized one", lack.shape(), have.shape()),
+                       "use a runner that gives every value the shape that the network says");
         auto d = lack.mutable_values<float>();
         const auto* h = static_cast<const float*>(have.data());
         for (std::size_t i = 0; i < d.size(); ++i) d[i] -= h[i];

@@ -222,6 +222,10 @@ class Measurement {
       }
       MCOMP_TRY(original, reference_[i].values<float>("output"));
       MCOMP_TRY(changed_output, output.values<float>("output"));
+      if (changed_output.size() != original.size())
+        return Error(ErrorCode::invalid_shape, "output of the network",
+                     fmt::format("{} before and {} with '{}' quantized", reference_[i].shape(), output.shape(), tensor),
+                     "use a runner that gives the output the shape that the network says");
       for (std::size_t k = 0; k < original.size(); ++k) {
         const double y = static_cast<double>(original[k]), d = static_cast<double>(changed_output[k]) - y;
         error += d * d, square += y * y;
