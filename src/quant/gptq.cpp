@@ -122,6 +122,21 @@ void fit_blocks(const detail::WeightMatrix& w, std::span<const float> importance
   });
 }
 
+/// GPTQ and its refinement for values whose scales belong to one row each.
+template <class Options>
+Result<GptqReport> solve(const detail::WeightMatrix& w, const stats::Gram& gram, const BlockValues& values,
+                         const Options& options, detail::BlockCodes& codes, const Context& context) {
+  MCOMP_TRY(h, detail::hessian(gram, w.columns, context));
+  MCOMP_TRY(importance, importance_of(gram, options.weighted_search));
+  if (options.static_groups) fit_blocks(w, importance, values, codes, context.executor_or_serial());
+  GptqReport report;
+  MCOMP_CHECK(compensate(w, std::move(h), values, importance,
+                         {options.act_order, options.static_groups, options.damping, options.block}, codes, report,
+                         context));
+  MCOMP_CHECK(finish(w, gram, values, options.refine, true, options.relative_error, codes, report, context));
+  return report;
+}
+
 Result<BlockTensor> pack(const detail::BlockCodes& codes, const BlockCodec& values, BlockFormat format,
                          const Shape& shape) {
   const auto bytes_a_block = static_cast<std::int64_t>(values.block_bytes());
@@ -177,15 +192,8 @@ Result<BlockGptqResult> gptq(const TensorView& weight, const stats::Gram& gram, 
     return Error(ErrorCode::invalid_shape, "weight",
                  fmt::format("shape {} does not consist of blocks of {}", weight.shape(), values.block_size()),
                  "pass [rows, columns] with whole blocks, or choose a format with smaller ones");
-  MCOMP_TRY(h, detail::hessian(gram, w.columns, context));
-  MCOMP_TRY(importance, importance_of(gram, options.weighted_search));
   detail::BlockCodes codes(w.rows, w.columns, values);
-  if (options.static_groups) fit_blocks(w, importance, values, codes, context.executor_or_serial());
-  GptqReport report;
-  MCOMP_CHECK(compensate(w, std::move(h), values, importance,
-                         {options.act_order, options.static_groups, options.damping, options.block}, codes, report,
-                         context));
-  MCOMP_CHECK(finish(w, gram, values, options.refine, true, options.relative_error, codes, report, context));
+  MCOMP_TRY(report, solve(w, gram, values, options, codes, context));
   MCOMP_TRY(tensor, pack(codes, values, format, weight.shape()));
   return BlockGptqResult{std::move(tensor), report};
 }
@@ -197,17 +205,10 @@ Result<CodebookGptqResult> gptq_codebook(const TensorView& weight, const stats::
   MCOMP_CHECK(check(Scheme{.scale_dtype = options.scale_dtype}));
   MCOMP_TRY(levels, detail::checked_levels(options.levels, options.group_size));
   MCOMP_TRY(w, detail::weight_matrix(weight));
-  MCOMP_TRY(h, detail::hessian(gram, w.columns, context));
-  MCOMP_TRY(importance, importance_of(gram, options.weighted_search));
   const std::int64_t size = options.group_size > 0 ? std::min(options.group_size, w.columns) : w.columns;
   const detail::CodebookValues values(levels, size, options.scale_dtype);
   detail::BlockCodes codes(w.rows, w.columns, values);
-  if (options.static_groups) fit_blocks(w, importance, values, codes, context.executor_or_serial());
-  GptqReport report;
-  MCOMP_CHECK(compensate(w, std::move(h), values, importance,
-                         {options.act_order, options.static_groups, options.damping, options.block}, codes, report,
-                         context));
-  MCOMP_CHECK(finish(w, gram, values, options.refine, true, options.relative_error, codes, report, context));
+  MCOMP_TRY(report, solve(w, gram, values, options, codes, context));
   return CodebookGptqResult{detail::to_codebook(codes, values, options.scale_dtype, weight.shape()), report};
 }
 
@@ -217,8 +218,6 @@ Result<MicroscaledGptqResult> gptq_microscaled(const TensorView& weight, const s
   MCOMP_CHECK(check_feedback(options.damping, options.block));
   MCOMP_CHECK(detail::check_microscaling(weight, {.format = options.format, .global_scale = options.global_scale}));
   MCOMP_TRY(w, detail::weight_matrix(weight));
-  MCOMP_TRY(h, detail::hessian(gram, w.columns, context));
-  MCOMP_TRY(importance, importance_of(gram, options.weighted_search));
   float global = 1;
   if (options.format.scale == ScaleType::e4m3_global) {
     float largest = 0;
@@ -227,12 +226,7 @@ Result<MicroscaledGptqResult> gptq_microscaled(const TensorView& weight, const s
   }
   const detail::MicroscaledValues values(options.format, global);
   detail::BlockCodes codes(w.rows, w.columns, values);
-  if (options.static_groups) fit_blocks(w, importance, values, codes, context.executor_or_serial());
-  GptqReport report;
-  MCOMP_CHECK(compensate(w, std::move(h), values, importance,
-                         {options.act_order, options.static_groups, options.damping, options.block}, codes, report,
-                         context));
-  MCOMP_CHECK(finish(w, gram, values, options.refine, true, options.relative_error, codes, report, context));
+  MCOMP_TRY(report, solve(w, gram, values, options, codes, context));
   return MicroscaledGptqResult{values.to_microscaled(codes, weight.shape()), report};
 }
 
