@@ -4,6 +4,7 @@
 #include "core/try.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/evaluate/verdict.hpp"
+#include "mcomp/stats/distributions.hpp"
 
 namespace mcomp::inline v0::evaluate {
 
@@ -30,29 +31,91 @@ Status check_estimate(const char* name, const stats::QuantileEstimate& estimate)
   return {};
 }
 
+Status check_latency(const char* name, const std::optional<stats::LatencySummary>& latency) {
+  if (!latency) return {};
+  MCOMP_CHECK(check_estimate(name, latency->p50));
+  return check_estimate(name, latency->p99);
+}
+
+Status check_increase(const char* name, const std::optional<Increase>& increase) {
+  if (!increase) return {};
+  if (!std::isfinite(increase->value))
+    return impossible(name, fmt::format("a finite number is needed, it is {}", increase->value));
+  if (!increase->interval) return {};
+  const stats::Interval& i = *increase->interval;
+  if (!(i.lower <= i.upper && i.level >= 0 && i.level < 1))
+    return impossible(name, fmt::format("limits in order and a level within [0, 1) are needed, it is {}", i));
+  return {};
+}
+
+/// A number that may have either sign, or none at all.
+Status check_finite(const char* name, const std::optional<double>& value) {
+  if (!value || std::isfinite(*value)) return {};
+  return impossible(name, fmt::format("a finite number is needed, it is {}", *value));
+}
+
+Status check_slice(const SliceEvidence& slice) {
+  if (slice.name.empty()) return impossible("slices", "a slice has no name");
+  MCOMP_CHECK(check_latency("baseline_latency", slice.baseline_latency));
+  MCOMP_CHECK(check_latency("candidate_latency", slice.candidate_latency));
+  MCOMP_CHECK(check_number("baseline_ece", slice.baseline_ece, true, 1));
+  MCOMP_CHECK(check_number("candidate_ece", slice.candidate_ece, true, 1));
+  MCOMP_CHECK(check_increase("ece_increase", slice.ece_increase));
+  MCOMP_CHECK(check_finite("baseline_loss", slice.baseline_loss));
+  MCOMP_CHECK(check_finite("candidate_loss", slice.candidate_loss));
+  MCOMP_CHECK(check_increase("loss_increase", slice.loss_increase));
+  for (const std::int64_t count : {slice.accuracy.both_right, slice.accuracy.only_baseline_right,
+                                   slice.accuracy.only_candidate_right, slice.accuracy.both_wrong, slice.changed})
+    if (count < 0 || count > (std::int64_t{1} << 53))
+      return impossible("accuracy", fmt::format("{} is no count", count));
+  return {};
+}
+
+Status check_fairness(const FairnessEvidence& fairness) {
+  if (fairness.dimension.empty()) return impossible("fairness", "a dimension has no name");
+  for (const auto& [name, value] : {std::pair{"baseline_demographic_parity", &fairness.baseline_demographic_parity},
+                                    std::pair{"candidate_demographic_parity", &fairness.candidate_demographic_parity},
+                                    std::pair{"baseline_equalized_odds", &fairness.baseline_equalized_odds},
+                                    std::pair{"candidate_equalized_odds", &fairness.candidate_equalized_odds}})
+    MCOMP_CHECK(check_number(name, *value, true, 1));
+  MCOMP_CHECK(check_increase("demographic_parity_increase", fairness.demographic_parity_increase));
+  MCOMP_CHECK(check_increase("equalized_odds_increase", fairness.equalized_odds_increase));
+  MCOMP_CHECK(check_number("disparate_flip_ratio", fairness.disparate_flip_ratio, true, 1e300));
+  return {};
+}
+
 Status check_evidence(const Evidence& evidence) {
   constexpr double most = 1e300;
-  for (const auto& [name, latency] : {std::pair{"baseline_latency", &evidence.baseline_latency},
-                                      std::pair{"candidate_latency", &evidence.candidate_latency}})
-    if (*latency) {
-      MCOMP_CHECK(check_estimate(name, (*latency)->p50));
-      MCOMP_CHECK(check_estimate(name, (*latency)->p99));
-    }
+  MCOMP_CHECK(check_latency("baseline_latency", evidence.baseline_latency));
+  MCOMP_CHECK(check_latency("candidate_latency", evidence.candidate_latency));
   if (evidence.paired_speedup) MCOMP_CHECK(check_estimate("paired_speedup", *evidence.paired_speedup));
   for (const auto& [name, bytes] :
-       {std::pair{"baseline_bytes", &evidence.baseline_bytes}, std::pair{"candidate_bytes", &evidence.candidate_bytes}})
+       {std::pair{"baseline_bytes", &evidence.baseline_bytes}, std::pair{"candidate_bytes", &evidence.candidate_bytes},
+        std::pair{"baseline_memory_bytes", &evidence.baseline_memory_bytes},
+        std::pair{"candidate_memory_bytes", &evidence.candidate_memory_bytes}})
     if (*bytes && **bytes < 1) return impossible(name, fmt::format("at least 1 byte is needed, it is {}", **bytes));
   MCOMP_CHECK(check_number("baseline_ece", evidence.baseline_ece, true, 1));
   MCOMP_CHECK(check_number("candidate_ece", evidence.candidate_ece, true, 1));
   MCOMP_CHECK(check_number("baseline_monthly_cost", evidence.baseline_monthly_cost, false, most));
   MCOMP_CHECK(check_number("candidate_monthly_cost", evidence.candidate_monthly_cost, true, most));
+  MCOMP_CHECK(check_increase("ece_increase", evidence.ece_increase));
+  MCOMP_CHECK(check_finite("baseline_loss", evidence.baseline_loss));
+  MCOMP_CHECK(check_finite("candidate_loss", evidence.candidate_loss));
+  MCOMP_CHECK(check_increase("loss_increase", evidence.loss_increase));
+  for (const SliceEvidence& slice : evidence.slices)
+    if (const Status valid = check_slice(slice); !valid)
+      return valid.error().within(fmt::format("slice '{}'", slice.name));
+  for (const FairnessEvidence& fairness : evidence.fairness)
+    if (const Status valid = check_fairness(fairness); !valid)
+      return valid.error().within(fmt::format("fairness by '{}'", fairness.dimension));
   return {};
 }
 
 // --- One function a criterion
 
-Check missing(const char* name, const char* what) {
-  return {.name = name, .outcome = Outcome::insufficient_data, .sentence = fmt::format("{} not measured", what)};
+Check missing(std::string name, std::string_view what) {
+  return {
+      .name = std::move(name), .outcome = Outcome::insufficient_data, .sentence = fmt::format("{} not measured", what)};
 }
 
 std::string percent(double fraction) {
@@ -69,14 +132,14 @@ Check judge_samples(std::int64_t needed, const Evidence& evidence) {
           .numbers = {{"pairs", static_cast<double>(pairs)}, {"min_samples", static_cast<double>(needed)}}};
 }
 
-Result<Check> judge_accuracy(double margin, double confidence, const Evidence& evidence) {
-  if (!evidence.accuracy || *evidence.accuracy == stats::PairedCounts{})
-    return missing("max_accuracy_loss", "accuracy was");
-  const stats::PairedCounts& counts = *evidence.accuracy;
+/// @param family how many claims of harm are made together: the confidence of a failure holds for all of them
+Result<Check> judge_accuracy(std::string name, double margin, double confidence, const stats::PairedCounts& counts,
+                             std::size_t family = 1) {
   MCOMP_TRY(upper, stats::tango_upper_limit(counts, confidence));
-  MCOMP_TRY(lower, stats::tango_upper_limit(counts, 1 - confidence));
+  MCOMP_TRY(lower,
+            stats::tango_upper_limit(counts, (1 - confidence) / static_cast<double>(std::max<std::size_t>(1, family))));
   MCOMP_TRY(resolvable, stats::smallest_resolvable_margin(counts, confidence));
-  Check check{.name = "max_accuracy_loss",
+  Check check{.name = std::move(name),
               .outcome = Outcome::pass,
               .numbers = {{"loss", counts.loss()},
                           {"lower_limit", lower},
@@ -127,8 +190,9 @@ Outcome decide(const Bounded& b, double required) {
 }
 
 /// The sentence and the numbers of a decision. `found` names the value; `unit` stands behind names of numbers.
-Check explain(const char* name, const Bounded& b, double required, const std::string& found, const char* unit) {
-  Check check{.name = name, .outcome = decide(b, required)};
+Check explain(std::string name, const Bounded& b, double required, const std::string& found, const char* unit,
+              const char* remedy = "measure more requests") {
+  Check check{.name = std::move(name), .outcome = decide(b, required)};
   const auto add = [&](const char* what, double value) {
     check.numbers.push_back({fmt::format("{}{}", what, unit), value});
   };
@@ -145,7 +209,7 @@ Check explain(const char* name, const Bounded& b, double required, const std::st
   if (check.outcome == Outcome::insufficient_data)
     check.sentence += b.confidence < required - 1e-9
                           ? fmt::format(", with {} confidence: take intervals of a higher level", percent(required))
-                          : std::string(": measure more requests");
+                          : fmt::format(": {}", remedy);
   return check;
 }
 
@@ -174,17 +238,18 @@ Check judge_speedup(double bound, double required, const Evidence& evidence) {
   return check;
 }
 
-Check judge_latency(double bound, double required, const Evidence& evidence) {
-  constexpr const char* name = "max_latency_p99_seconds";
-  if (!evidence.candidate_latency) return missing(name, "latency of the candidate was");
-  const stats::QuantileEstimate& p99 = evidence.candidate_latency->p99;
+Check judge_latency(std::string name, double bound, double required,
+                    const std::optional<stats::LatencySummary>& latency) {
+  if (!latency) return missing(std::move(name), "latency of the candidate was");
+  const stats::QuantileEstimate& p99 = latency->p99;
   const Bounded b{p99.value, bound, one_sided(p99), p99.lower, p99.upper, true};
-  return explain(name, b, required, fmt::format("p99 {:.4g} seconds of {} requests", p99.value, p99.count), "_seconds");
+  return explain(std::move(name), b, required, fmt::format("p99 {:.4g} seconds of {} requests", p99.value, p99.count),
+                 "_seconds");
 }
 
-Check judge_plain(const char* name, double value, double bound, std::string found, std::vector<Measurement> numbers) {
+Check judge_plain(std::string name, double value, double bound, std::string found, std::vector<Measurement> numbers) {
   numbers.insert(numbers.begin(), {{"value", value}, {"bound", bound}});
-  return {.name = name,
+  return {.name = std::move(name),
           .outcome = value <= bound ? Outcome::pass : Outcome::fail,
           .sentence = fmt::format("{}; at most {:.4g} is asked", found, bound),
           .numbers = std::move(numbers)};
@@ -201,13 +266,163 @@ Check judge_size(double bound, const Evidence& evidence) {
                      {{"baseline_bytes", before}, {"candidate_bytes", after}});
 }
 
-Check judge_ece(double bound, const Evidence& evidence) {
-  constexpr const char* name = "max_ece_increase";
-  if (!evidence.baseline_ece || !evidence.candidate_ece) return missing(name, "calibration errors of both models were");
-  const double before = *evidence.baseline_ece, after = *evidence.candidate_ece;
-  return judge_plain(name, after - before, bound,
-                     fmt::format("calibration error {:.4g} -> {:.4g}, {:+.4g}", before, after, after - before),
-                     {{"baseline_ece", before}, {"candidate_ece", after}});
+Check judge_memory(double bound, const Evidence& evidence) {
+  constexpr const char* name = "max_memory_ratio";
+  if (!evidence.baseline_memory_bytes || !evidence.candidate_memory_bytes)
+    return missing(name, "peak memory of both models was");
+  const auto before = static_cast<double>(*evidence.baseline_memory_bytes);
+  const auto after = static_cast<double>(*evidence.candidate_memory_bytes);
+  return judge_plain(name, after / before, bound,
+                     fmt::format("peak memory {} -> {} bytes, {:.4g} of it", *evidence.baseline_memory_bytes,
+                                 *evidence.candidate_memory_bytes, after / before),
+                     {{"baseline_memory_bytes", before}, {"candidate_memory_bytes", after}});
+}
+
+/// A number before and after, and its increase with an interval where there is one.
+struct Change {
+  const std::optional<double>&before, &after;
+  const std::optional<Increase>& increase;
+  const char* what; ///< "calibration error"
+  const char* key;  ///< "ece"
+};
+
+/// Without an interval the numbers are compared as they are if `plain`, and are insufficient otherwise.
+Check judge_change(std::string name, double bound, double required, const Change& change, bool plain) {
+  if (!change.increase && !(change.before && change.after))
+    return missing(std::move(name), fmt::format("{} of both models was", change.what));
+  const double value = change.increase ? change.increase->value : *change.after - *change.before;
+  const std::string found = change.before && change.after ? fmt::format("{} {:.4g} -> {:.4g}, {:+.4g}", change.what,
+                                                                        *change.before, *change.after, value)
+                                                          : fmt::format("{} {:+.4g}", change.what, value);
+  std::vector<Measurement> numbers;
+  if (change.before && change.after)
+    numbers = {{fmt::format("baseline_{}", change.key), *change.before},
+               {fmt::format("candidate_{}", change.key), *change.after}};
+  if (change.increase && change.increase->interval) {
+    const stats::Interval& i = *change.increase->interval;
+    const Bounded b{value, bound, (1 + i.level) / 2, i.lower, i.upper, true};
+    Check check = explain(std::move(name), b, required, found, "", "measure more rows");
+    check.numbers.insert(check.numbers.end(), numbers.begin(), numbers.end());
+    return check;
+  }
+  Check check = judge_plain(std::move(name), value, bound, found, std::move(numbers));
+  if (!plain) {
+    check.outcome = Outcome::insufficient_data;
+    check.sentence += "; there is no interval";
+  }
+  return check;
+}
+
+Check judge_negative_flips(double bound, double confidence, const Evidence& evidence) {
+  constexpr const char* name = "max_negative_flip_fraction";
+  if (!evidence.accuracy || evidence.accuracy->pairs() == 0) return missing(name, "accuracy was");
+  const auto flips = static_cast<double>(evidence.accuracy->only_baseline_right);
+  const auto pairs = static_cast<double>(evidence.accuracy->pairs());
+  // Clopper and Pearson's limits, each at the one-sided confidence.
+  const double upper = flips == pairs ? 1 : stats::beta_quantile(flips + 1, pairs - flips, confidence);
+  const double lower = flips == 0 ? 0 : stats::beta_quantile(flips, pairs - flips + 1, 1 - confidence);
+  const Bounded b{flips / pairs, bound, confidence, lower, upper, true};
+  return explain(name, b, confidence, fmt::format("{} of {} examples right before and wrong after", flips, pairs), "",
+                 "measure more rows");
+}
+
+std::string of(const char* name, const std::string& part) {
+  return fmt::format("{}[{}]", name, part);
+}
+
+// --- Slices and groups
+
+Status judge_slices(const Criteria& criteria, const Evidence& evidence, std::vector<Check>& checks) {
+  const auto margin_of = [&](const SliceEvidence& slice) -> std::optional<std::pair<const char*, double>> {
+    if (const auto own = criteria.protected_slices.find(slice.name); own != criteria.protected_slices.end())
+      return std::pair("protected_slices", own->second);
+    if (criteria.max_slice_accuracy_loss)
+      return std::pair("max_slice_accuracy_loss", *criteria.max_slice_accuracy_loss);
+    return std::nullopt;
+  };
+  const auto too_small = [&](std::string name, const SliceEvidence& slice) -> std::optional<Check> {
+    const std::int64_t pairs = slice.accuracy.pairs();
+    if (pairs >= std::max<std::int64_t>(1, criteria.min_slice_samples.value_or(1))) return std::nullopt;
+    return Check{.name = std::move(name),
+                 .outcome = Outcome::insufficient_data,
+                 .sentence = fmt::format("{} rows in the slice, {} are needed", pairs,
+                                         std::max<std::int64_t>(1, criteria.min_slice_samples.value_or(1))),
+                 .numbers = {{"pairs", static_cast<double>(pairs)}}};
+  };
+  const auto family = static_cast<std::size_t>(std::count_if(evidence.slices.begin(), evidence.slices.end(),
+                                                             [&](const auto& s) { return margin_of(s).has_value(); }));
+  if (criteria.max_slice_accuracy_loss && evidence.slices.empty())
+    checks.push_back(missing("max_slice_accuracy_loss", "accuracy by slice was"));
+  if (criteria.max_slice_ece_increase && evidence.slices.empty())
+    checks.push_back(missing("max_slice_ece_increase", "calibration error by slice was"));
+  for (const SliceEvidence& slice : evidence.slices) {
+    if (const auto margin = margin_of(slice)) {
+      std::string name = of(margin->first, slice.name);
+      if (auto small = too_small(name, slice)) {
+        checks.push_back(*std::move(small));
+      } else {
+        auto judged = judge_accuracy(std::move(name), margin->second, criteria.confidence, slice.accuracy, family);
+        if (!judged) return impossible(slice.name.c_str(), judged.error().rule());
+        checks.push_back(*std::move(judged));
+      }
+    }
+    if (criteria.max_slice_ece_increase) {
+      std::string name = of("max_slice_ece_increase", slice.name);
+      if (auto small = too_small(name, slice))
+        checks.push_back(*std::move(small));
+      else
+        checks.push_back(judge_change(
+            std::move(name), *criteria.max_slice_ece_increase, criteria.confidence,
+            {slice.baseline_ece, slice.candidate_ece, slice.ece_increase, "calibration error", "ece"}, true));
+    }
+  }
+  const auto measured = [&](const std::string& name) -> const SliceEvidence* {
+    const auto found = std::find_if(evidence.slices.begin(), evidence.slices.end(),
+                                    [&](const SliceEvidence& s) { return s.name == name; });
+    return found == evidence.slices.end() ? nullptr : &*found;
+  };
+  for (const auto& [name, margin] : criteria.protected_slices)
+    if (!measured(name)) checks.push_back(missing(of("protected_slices", name), "accuracy of this slice was"));
+  for (const auto& [name, bound] : criteria.slice_latency_p99_seconds) {
+    const SliceEvidence* slice = measured(name);
+    checks.push_back(judge_latency(of("slice_latency_p99_seconds", name), bound, criteria.confidence,
+                                   slice ? slice->candidate_latency : std::nullopt));
+  }
+  return {};
+}
+
+void judge_fairness(const Criteria& criteria, const Evidence& evidence, std::vector<Check>& checks) {
+  const auto each = [&](const char* name, const std::optional<double>& bound, const char* what, const auto& judged) {
+    if (!bound) return;
+    if (evidence.fairness.empty()) checks.push_back(missing(name, what));
+    for (const FairnessEvidence& fairness : evidence.fairness)
+      checks.push_back(judged(of(name, fairness.dimension), *bound, fairness));
+  };
+  each("max_demographic_parity_increase", criteria.max_demographic_parity_increase, "demographic parity was",
+       [&](std::string name, double bound, const FairnessEvidence& f) {
+         return judge_change(std::move(name), bound, criteria.confidence,
+                             {f.baseline_demographic_parity, f.candidate_demographic_parity,
+                              f.demographic_parity_increase, "demographic parity difference", "difference"},
+                             true);
+       });
+  each("max_equalized_odds_increase", criteria.max_equalized_odds_increase, "equalized odds were",
+       [&](std::string name, double bound, const FairnessEvidence& f) {
+         return judge_change(std::move(name), bound, criteria.confidence,
+                             {f.baseline_equalized_odds, f.candidate_equalized_odds, f.equalized_odds_increase,
+                              "equalized odds difference", "difference"},
+                             true);
+       });
+  each("max_disparate_flip_ratio", criteria.max_disparate_flip_ratio, "flips by group were",
+       [&](std::string name, double bound, const FairnessEvidence& f) {
+         if (!f.disparate_flip_ratio) return missing(std::move(name), "flips by group were");
+         const std::string found =
+             fmt::format("{:.3g} times as many negative flips in {} as in all rows", *f.disparate_flip_ratio,
+                         f.worst_flip_group.empty() ? std::string("the worst group") : "'" + f.worst_flip_group + "'");
+         if (!f.disparate_flip_interval) return judge_plain(std::move(name), *f.disparate_flip_ratio, bound, found, {});
+         const stats::Interval& i = *f.disparate_flip_interval;
+         return explain(std::move(name), {*f.disparate_flip_ratio, bound, (1 + i.level) / 2, i.lower, i.upper, true},
+                        criteria.confidence, found, "", "measure more rows");
+       });
 }
 
 Check judge_cost(double bound, const Evidence& evidence) {
@@ -235,17 +450,35 @@ Result<Verdict> judge(const Criteria& criteria, const Evidence& evidence) {
   MCOMP_CHECK(check_evidence(evidence));
   Verdict verdict;
   std::vector<Check>& checks = verdict.checks;
+  const double confidence = criteria.confidence;
   if (criteria.max_accuracy_loss) {
-    auto accuracy = judge_accuracy(*criteria.max_accuracy_loss, criteria.confidence, evidence);
-    if (!accuracy) return impossible("accuracy", accuracy.error().rule());
-    checks.push_back(*std::move(accuracy));
+    if (!evidence.accuracy || *evidence.accuracy == stats::PairedCounts{}) {
+      checks.push_back(missing("max_accuracy_loss", "accuracy was"));
+    } else {
+      auto judged = judge_accuracy("max_accuracy_loss", *criteria.max_accuracy_loss, confidence, *evidence.accuracy);
+      if (!judged) return impossible("accuracy", judged.error().rule());
+      checks.push_back(*std::move(judged));
+    }
   }
-  if (criteria.min_speedup) checks.push_back(judge_speedup(*criteria.min_speedup, criteria.confidence, evidence));
+  if (criteria.min_speedup) checks.push_back(judge_speedup(*criteria.min_speedup, confidence, evidence));
   if (criteria.max_latency_p99_seconds)
-    checks.push_back(judge_latency(*criteria.max_latency_p99_seconds, criteria.confidence, evidence));
+    checks.push_back(judge_latency("max_latency_p99_seconds", *criteria.max_latency_p99_seconds, confidence,
+                                   evidence.candidate_latency));
   if (criteria.max_size_ratio) checks.push_back(judge_size(*criteria.max_size_ratio, evidence));
-  if (criteria.max_ece_increase) checks.push_back(judge_ece(*criteria.max_ece_increase, evidence));
+  if (criteria.max_ece_increase)
+    checks.push_back(judge_change(
+        "max_ece_increase", *criteria.max_ece_increase, confidence,
+        {evidence.baseline_ece, evidence.candidate_ece, evidence.ece_increase, "calibration error", "ece"}, true));
   if (criteria.max_monthly_cost_ratio) checks.push_back(judge_cost(*criteria.max_monthly_cost_ratio, evidence));
+  if (criteria.max_memory_ratio) checks.push_back(judge_memory(*criteria.max_memory_ratio, evidence));
+  if (criteria.max_loss_increase)
+    checks.push_back(judge_change(
+        "max_loss_increase", *criteria.max_loss_increase, confidence,
+        {evidence.baseline_loss, evidence.candidate_loss, evidence.loss_increase, "mean loss", "loss"}, false));
+  if (criteria.max_negative_flip_fraction)
+    checks.push_back(judge_negative_flips(*criteria.max_negative_flip_fraction, confidence, evidence));
+  MCOMP_CHECK(judge_slices(criteria, evidence, checks));
+  judge_fairness(criteria, evidence, checks);
   if (criteria.min_samples) checks.push_back(judge_samples(*criteria.min_samples, evidence));
   verdict.outcome = joined(checks);
   return verdict;

@@ -5,12 +5,14 @@
 // what was not measured, or not often enough, is "insufficient data" and never a pass.
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "mcomp/core/result.hpp"
+#include "mcomp/stats/interval.hpp"
 #include "mcomp/stats/paired.hpp"
 #include "mcomp/stats/quantile.hpp"
 
@@ -30,14 +32,78 @@ struct Criteria {
   /// Candidate bytes by baseline bytes.
   std::optional<double> max_size_ratio{};
   /// Expected calibration error of the candidate less that of the baseline, both after confidence calibration, as a
-  /// fraction. May be negative. The two numbers are taken as they are, without an interval.
+  /// fraction. May be negative. Shown by an interval of the increase where the evidence has one; otherwise the two
+  /// numbers are taken as they are.
   std::optional<double> max_ece_increase{};
   /// Candidate cost by baseline cost.
   std::optional<double> max_monthly_cost_ratio{};
+  /// Candidate's peak memory by that of the baseline.
+  std::optional<double> max_memory_ratio{};
+  /// Mean loss of the candidate less that of the baseline (for classifiers NLL, nats). Shown by its interval.
+  std::optional<double> max_loss_increase{};
+  /// Fraction of the examples that the baseline gets right and the candidate wrong, whatever it wins elsewhere. Shown
+  /// by the upper limit.
+  std::optional<double> max_negative_flip_fraction{};
+
+  /// The same as `max_accuracy_loss`, of every slice. That all slices keep the margin is shown by each of them; that
+  /// one breaks it is only said at a confidence that holds for all slices together (Bonferroni), or where the slice has
+  /// enough rows to show the margin and does not.
+  std::optional<double> max_slice_accuracy_loss{};
+  /// Margins of single slices, by name ("region=eu"), in place of `max_slice_accuracy_loss`: protected capabilities. A
+  /// slice that was not measured is insufficient data.
+  std::map<std::string, double> protected_slices{};
+  /// The same as `max_ece_increase`, of every slice.
+  std::optional<double> max_slice_ece_increase{};
+  /// The same as `max_latency_p99_seconds`, of single slices (latency tiers), by name.
+  std::map<std::string, double> slice_latency_p99_seconds{};
+  /// Rows that a slice must have; with fewer it is insufficient data, whatever it says.
+  std::optional<std::int64_t> min_slice_samples{};
+
+  // Fairness, in every dimension that was measured: how much further apart groups may be than they were.
+  std::optional<double> max_demographic_parity_increase{};
+  std::optional<double> max_equalized_odds_increase{};
+  /// Negative flips of the worst group by those of all rows; at least 1.
+  std::optional<double> max_disparate_flip_ratio{};
+
   /// Pairs that the comparison of accuracy must have, whatever it says.
   std::optional<std::int64_t> min_samples{};
 
   friend bool operator==(const Criteria&, const Criteria&) = default;
+};
+
+/// A difference, candidate less baseline, with its interval where there is one.
+struct Increase {
+  double value = 0;
+  std::optional<stats::Interval> interval{};
+
+  friend bool operator==(const Increase&, const Increase&) = default;
+};
+
+/// What was measured on one slice, on the same rows for both models.
+struct SliceEvidence {
+  std::string name{}; ///< "region=eu"
+  stats::PairedCounts accuracy{};
+  std::int64_t changed = 0; ///< rows whose predicted class changed
+  std::optional<double> baseline_ece{}, candidate_ece{};
+  std::optional<Increase> ece_increase{};
+  std::optional<double> baseline_loss{}, candidate_loss{}; ///< means
+  std::optional<Increase> loss_increase{};
+  std::optional<stats::LatencySummary> baseline_latency{}, candidate_latency{};
+
+  friend bool operator==(const SliceEvidence&, const SliceEvidence&) = default;
+};
+
+/// How far apart groups are, before and after (evaluate/fairness.hpp).
+struct FairnessEvidence {
+  std::string dimension{};
+  std::optional<double> baseline_demographic_parity{}, candidate_demographic_parity{}; ///< differences
+  std::optional<double> baseline_equalized_odds{}, candidate_equalized_odds{};         ///< differences
+  std::optional<Increase> demographic_parity_increase{}, equalized_odds_increase{};
+  std::optional<double> disparate_flip_ratio{};
+  std::optional<stats::Interval> disparate_flip_interval{};
+  std::string worst_flip_group{};
+
+  friend bool operator==(const FairnessEvidence&, const FairnessEvidence&) = default;
 };
 
 /// What was measured. Everything is optional; what is absent is not judged.
@@ -49,7 +115,15 @@ struct Evidence {
   std::optional<stats::QuantileEstimate> paired_speedup{};
   std::optional<std::int64_t> baseline_bytes{}, candidate_bytes{};
   std::optional<double> baseline_ece{}, candidate_ece{}; ///< on the same rows, after confidence calibration
+  std::optional<Increase> ece_increase{};
   std::optional<double> baseline_monthly_cost{}, candidate_monthly_cost{}; ///< in one currency
+  std::optional<std::int64_t> baseline_memory_bytes{}, candidate_memory_bytes{};
+  std::optional<double> baseline_loss{}, candidate_loss{}; ///< means
+  std::optional<Increase> loss_increase{};
+  std::vector<SliceEvidence> slices{};
+  std::vector<FairnessEvidence> fairness{};
+
+  friend bool operator==(const Evidence&, const Evidence&) = default;
 };
 
 enum class Outcome {
@@ -70,7 +144,7 @@ struct Measurement {
 
 /// The answer to one criterion.
 struct Check {
-  std::string name{}; ///< of the member of `Criteria`
+  std::string name{}; ///< of the member of `Criteria`; of slices and dimensions "max_slice_accuracy_loss[region=eu]"
   Outcome outcome = Outcome::insufficient_data;
   std::string sentence{}; ///< what was found, for people
   std::vector<Measurement> numbers{};
@@ -107,8 +181,13 @@ struct Verdict {
 ///   other limit breaks it, and fail too where the estimate itself breaks it and the interval is complete; otherwise
 ///   more requests could show either. Without paired measurements the speedup is the ratio of medians, and its limits
 ///   are the least and greatest ratio of the two intervals, for which the chances of error add up (conservative).
+/// - Increases (ECE, loss, fairness) are decided by their intervals in the same way. ECE and fairness without an
+/// interval
+///   are compared as they are.
 /// - An interval that promises less than `confidence` is insufficient.
-/// - max_size_ratio, max_ece_increase and max_monthly_cost_ratio compare the numbers as they are; equal passes.
+/// - max_size_ratio, max_memory_ratio and max_monthly_cost_ratio compare the numbers as they are; equal passes.
+/// - Criteria of slices and of fairness have one check for every slice or dimension, and one that says "not measured"
+///   where there are none.
 ///
 /// Errors: invalid_argument for criteria without any demand or with one that cannot be; invalid_value for evidence that
 /// cannot be (negative counts, NaN, sizes or baseline costs that are not positive, limits out of order).
