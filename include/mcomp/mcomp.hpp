@@ -9,6 +9,7 @@
 #include "mcomp/compress/layerwise.hpp"
 #include "mcomp/compress/model.hpp"
 #include "mcomp/compress/plan.hpp"
+#include "mcomp/compress/put_back.hpp"
 #include "mcomp/compress/quantized_weight.hpp"
 #include "mcomp/compress/recipe.hpp"
 #include "mcomp/compress/sensitivity.hpp"
