@@ -25,11 +25,14 @@ std::string to_string(ExitStatus status) {
   return "unknown";
 }
 
-Program::Program(std::string name, const std::string& description)
-    : name_(std::move(name)), options_(description, name_) {
-  options_
-      .add_option("--out", out_, "Folder that receives report.json and all other results; created where it is absent")
-      ->required();
+Program::Program(std::string name, const std::string& description, std::filesystem::path out)
+    : name_(std::move(name)), options_(description, name_), out_(std::move(out)) {
+  auto* option = options_.add_option(
+      "--out", out_, "Folder that receives report.json and all other results; created where it is absent");
+  if (out_.empty())
+    option->required();
+  else
+    option->capture_default_str();
   options_.footer("Exit status: 0 done, 1 failed, 2 wrong usage, 3 rejected by the criteria, 4 undecided.");
 }
 

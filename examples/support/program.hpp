@@ -36,7 +36,8 @@ class Program {
   /// The work: fills the report and says how it ended. An Error means `failed`.
   using Body = std::function<mcomp::Result<ExitStatus>(Report&)>;
 
-  Program(std::string name, const std::string& description);
+  /// @param out the folder where `--out` is not given; empty: it must be given
+  Program(std::string name, const std::string& description, std::filesystem::path out = {});
 
   /// For the program's own options; add them before `run`.
   [[nodiscard]] CLI::App& options() noexcept { return options_; }

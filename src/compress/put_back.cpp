@@ -54,9 +54,6 @@ Result<Model> put_back(const Model& model, const Model& reference, const std::ve
     if (!layer || !(runs_in_integers(model, name) || is_stored_small(model, *layer)))
       return Error(ErrorCode::not_found, fmt::format("layer '{}'", name), "it is not compressed in the model",
                    "name one of compressed_layers()");
-    if (runs_in_integers(reference, name) || is_stored_small(reference, *layer))
-      return Error(ErrorCode::invalid_argument, fmt::format("layer '{}'", name),
-                   "it is compressed in the reference too", "pass the reference in full precision");
   }
   Model result = model;
   // Layers that multiply by the same tensor cannot differ in it.
@@ -69,6 +66,16 @@ Result<Model> put_back(const Model& model, const Model& reference, const std::ve
     if (!weight || !shared.contains(*weight)) continue;
     result.quantization.weights.erase(layer.name);
     result.quantized.erase(*weight);
+    if (const auto integers = reference.quantization.weights.find(layer.name);
+        integers != reference.quantization.weights.end()) {
+      result.quantization.weights.insert(*integers);
+      for (const std::string& input : layer.inputs)
+        if (const auto codes = reference.quantization.activations.find(input);
+            codes != reference.quantization.activations.end())
+          result.quantization.activations.insert(*codes); // where the model rounds the value too, its own range stays
+    }
+    if (const auto small = reference.quantized.find(*weight); small != reference.quantized.end())
+      result.quantized.insert(*small);
     MCOMP_CHECK(take(result, reference, *weight));
     if (const auto bias = graph::weight_names(layer.operation).bias; bias && !bias->empty())
       MCOMP_CHECK(take(result, reference, *bias));
