@@ -38,6 +38,16 @@ int main(int argc, char** argv) {
       evaluation = judge_again(*std::move(evaluation), demands);
       if (!evaluation) return evaluation.error();
     }
+    const auto test = mcomp::stats::mcnemar(*evaluation->evidence.accuracy);
+    if (!test) return test.error();
+    report.say("mcnemar",
+               {{"statistic", test->statistic},
+                {"p_value", test->p_value},
+                {"corrected_statistic", test->corrected_statistic},
+                {"corrected_p_value", test->corrected_p_value},
+                {"exact_p_value", test->exact_p_value},
+                {"mid_p_value", test->mid_p_value}},
+               to_string(*test));
     if (const auto written = example::write_evaluation(program.out(), *evaluation); !written) return written.error();
     return example::report_evaluation(report, *evaluation);
   });

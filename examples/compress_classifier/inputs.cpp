@@ -1,11 +1,6 @@
 #include "inputs.hpp"
 
-#include <cstring>
-#include <numeric>
-
-#include "fashion_mnist.hpp"
-#include "mcomp/core/random.hpp"
-#include "mcomp/graph/resnet.hpp"
+#include "fashion_classifier.hpp"
 #include "network.hpp"
 
 namespace example {
@@ -15,7 +10,6 @@ namespace {
 using mcomp::Error;
 using mcomp::ErrorCode;
 using mcomp::Result;
-using mcomp::Tensor;
 using mcomp::compress::Samples;
 
 const std::filesystem::path own_folder = MCOMP_EXAMPLE_FOLDER;
@@ -28,51 +22,11 @@ bool is_fashion_mnist(const InputOptions& options) {
   return options.network.empty() && options.model.empty() && options.calibration.empty() && options.data.empty();
 }
 
-/// Images of one channel as [count, 1, height, width], of the given rows.
-Result<Samples> as_samples(const LabelledImages& source, std::span<const std::int64_t> rows) {
-  const std::int64_t size = source.height() * source.width();
-  auto images = Tensor::uninitialized(mcomp::DType::uint8,
-                                      {static_cast<std::int64_t>(rows.size()), 1, source.height(), source.width()});
-  auto labels = Tensor::uninitialized(mcomp::DType::uint8, {static_cast<std::int64_t>(rows.size())});
-  if (!images) return images.error();
-  if (!labels) return labels.error();
-  auto* pixels = static_cast<std::uint8_t*>(images->data());
-  auto* classes = static_cast<std::uint8_t*>(labels->data());
-  for (const std::int64_t row : rows) {
-    std::memcpy(pixels, source.image(row), static_cast<std::size_t>(size));
-    pixels += size;
-    *classes++ = static_cast<std::uint8_t>(source.label(row));
-  }
-  Samples samples;
-  samples.tensors.put("images", std::move(*images));
-  samples.tensors.put("labels", std::move(*labels));
-  return samples;
-}
-
-std::vector<std::int64_t> all_rows(const LabelledImages& source) {
-  std::vector<std::int64_t> rows(static_cast<std::size_t>(source.count()));
-  std::iota(rows.begin(), rows.end(), std::int64_t{0});
-  return rows;
-}
-
-/// The training images that train_fashion_mnist held back, so that confidence is calibrated on images which the network
-/// has not seen.
-std::vector<std::int64_t> held_back_rows(const LabelledImages& training) {
-  constexpr std::uint64_t training_seed = 1;
-  constexpr std::size_t held_back = 5000;
-  std::vector<std::int64_t> order = all_rows(training);
-  mcomp::Random(training_seed, 1).shuffle(std::span(order));
-  order.resize(std::min(order.size(), held_back));
-  return order;
-}
-
 } // namespace
 
 Result<Samples> read_test_samples(const InputOptions& options) {
   if (!options.data.empty()) return mcomp::compress::load_samples(options.data);
-  const auto data = read_fashion_mnist(options.fashion_mnist);
-  if (!data) return data.error();
-  return as_samples(data->test, all_rows(data->test));
+  return read_fashion_test(options.fashion_mnist);
 }
 
 Result<Inputs> read_inputs(const InputOptions& options) {
@@ -83,21 +37,10 @@ Result<Inputs> read_inputs(const InputOptions& options) {
   if (!prices) return prices.error();
 
   if (is_fashion_mnist(options)) {
-    auto network = mcomp::graph::cifar_resnet({.depth = 8,
-                                               .classes = static_cast<std::int64_t>(fashion_classes.size()),
-                                               .image = {1, 28, 28},
-                                               .mean = {static_cast<double>(fashion_mean)},
-                                               .stddev = {static_cast<double>(fashion_deviation)}});
-    if (!network) return network.error();
-    auto model = mcomp::compress::load(own_folder / "fashion_mnist.safetensors", std::move(*network));
-    if (!model) return model.error();
-    const auto data = read_fashion_mnist(options.fashion_mnist);
-    if (!data) return data.error();
-    auto calibration = as_samples(data->training, held_back_rows(data->training));
-    auto test = as_samples(data->test, all_rows(data->test));
-    if (!calibration) return calibration.error();
-    if (!test) return test.error();
-    return Inputs{std::move(*model), std::move(*calibration), std::move(*test), std::move(*recipe), std::move(*prices)};
+    auto own = read_fashion_classifier(own_folder / "fashion_mnist.safetensors", options.fashion_mnist);
+    if (!own) return own.error();
+    return Inputs{std::move(own->model), std::move(own->calibration), std::move(own->test), std::move(*recipe),
+                  std::move(*prices)};
   }
 
   const std::pair<bool, const char*> needed[] = {{options.network.empty(), "--network"},

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstdio>
 
-#include "mcomp/core/format.hpp"
 #include "mcomp/core/file.hpp"
+#include "mcomp/core/format.hpp"
 
 namespace example {
 

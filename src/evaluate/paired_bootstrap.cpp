@@ -32,8 +32,9 @@ class Spread {
   double low_ = std::numeric_limits<double>::infinity(), high_ = -std::numeric_limits<double>::infinity();
 };
 
-double rate(double part, double whole) {
-  return whole == 0 ? nan : part / whole;
+/// NaN of fewer than `least` rows: 0 of 1 says nothing.
+double rate(double part, double whole, double least) {
+  return whole == 0 || whole < least ? nan : part / whole;
 }
 
 /// Weighted counts of one class in one group.
@@ -160,17 +161,18 @@ class Measurer {
       }
     }
     double* out = &numbers[group_offset(s)];
+    const auto least = static_cast<double>(input_.min_group_rows);
     for (std::size_t c = 0; c < classes_; ++c) {
       Spread selected_b, selected_c, hit_b, hit_c, false_b, false_c;
       for (std::size_t g = 0; g < groups; ++g) {
         const ClassCounts& n = counts[g * classes_ + c];
         const double others = rows[g] - n.labelled;
-        selected_b.add(rate(n.chosen_before, rows[g]));
-        selected_c.add(rate(n.chosen_after, rows[g]));
-        hit_b.add(rate(n.hit_before, n.labelled));
-        hit_c.add(rate(n.hit_after, n.labelled));
-        false_b.add(rate(n.chosen_before - n.hit_before, others));
-        false_c.add(rate(n.chosen_after - n.hit_after, others));
+        selected_b.add(rate(n.chosen_before, rows[g], least));
+        selected_c.add(rate(n.chosen_after, rows[g], least));
+        hit_b.add(rate(n.hit_before, n.labelled, least));
+        hit_c.add(rate(n.hit_after, n.labelled, least));
+        false_b.add(rate(n.chosen_before - n.hit_before, others, least));
+        false_c.add(rate(n.chosen_after - n.hit_after, others, least));
       }
       // fmax passes over NaN.
       out[parity_before] = std::fmax(out[parity_before], selected_b.value());

@@ -1,33 +1,14 @@
 // quantize_model as a user runs it: what it says in report.json, on the trained models of the test data. [slow]
 
-#include <cstdlib>
-#include <fstream>
-
-#include <nlohmann/json.hpp>
-
-#include "catch.hpp"
-#include "data.hpp"
 #include "mcomp/core/format.hpp"
+#include "run_program.hpp"
 
 namespace {
 
 using Json = nlohmann::json;
 
-/// Runs it; the report, or null where its exit code is not `expected`.
 Json run(const std::string& arguments, int expected = 0) {
-  const auto out = mcomp_test::temporary_folder() / "out";
-  std::filesystem::remove_all(out);
-  const std::string command =
-      fmt::format("'{}' {} --out '{}' >'{}.log' 2>&1", MCOMP_QUANTIZE_MODEL, arguments, out.string(), out.string());
-  const int status = std::system(command.c_str());
-  if (status != expected * 256) {
-    std::ifstream log(out.string() + ".log");
-    FAIL(command << "\nexit status " << status << "\n"
-                 << std::string(std::istreambuf_iterator<char>(log), std::istreambuf_iterator<char>()));
-  }
-  if (expected != 0) return {};
-  std::ifstream file(out / "report.json");
-  return Json::parse(file);
+  return mcomp_test::run_program(MCOMP_QUANTIZE_MODEL, arguments, expected);
 }
 
 std::string decoder(const std::string& model) {

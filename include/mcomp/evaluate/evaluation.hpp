@@ -56,7 +56,8 @@ struct CompareOptions {
   std::optional<std::int32_t> positive_class{};
   /// Dimensions of the suite whose groups are people to be treated alike; empty: all.
   std::vector<std::string> fairness_dimensions{};
-  /// Rows that a group needs to count for the disparate flip ratio.
+  /// Rows that a rate needs to be compared between groups: of a group for selection and flips, of a group's labels (and
+  /// of all its others) for equalized odds.
   std::int64_t min_group_rows = 30;
   /// What is right and what is lost on each row; default: as classifier, by `score_logits` or `score_probabilities`.
   std::function<Result<RowScores>(const TensorView& outputs, const TensorView& labels)> score{};
