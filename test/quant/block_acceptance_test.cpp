@@ -142,12 +142,11 @@ double demanded(BlockFormat format) {
   }
 }
 
-} // namespace
-
-TEST_CASE("importance-weighted search: no tensor is worse than ggml's, and the average is lower", "[slow]") {
+/// @param longest that a tensor is cut to
+void compare_with_ggml(std::size_t longest) {
   const auto* ggml = mcomp_test::Ggml::load();
   if (!ggml) return mcomp_test::skip(mcomp_test::no_ggml);
-  const auto all = tensors(16384);
+  const auto all = tensors(longest);
   std::printf("weighted error relative to ggml's with the same importance\n"
               "format  tensors   mean   worst | matrices   mean  lowest | of unquantized scales\n");
   for (const BlockFormat format : block_formats) {
@@ -175,6 +174,16 @@ TEST_CASE("importance-weighted search: no tensor is worse than ggml's, and the a
     INFO(fmt::format("{}", format));
     CHECK(matrix_sum / matrices < demanded(format));
   }
+}
+
+} // namespace
+
+TEST_CASE("importance-weighted search: no tensor is worse than ggml's, and the average is lower", "[slow]") {
+  compare_with_ggml(16384);
+}
+
+TEST_CASE("importance-weighted search: the same of every weight", "[.every_weight]") {
+  compare_with_ggml(std::size_t{1} << 18); // longer than any tensor of the models
 }
 
 TEST_CASE("without importance a search is no worse than ggml's plain quantizer, in any tensor of the models",
