@@ -68,6 +68,8 @@
 #include "mcomp/quant/scheme.hpp"
 #include "mcomp/search/allocation.hpp"
 #include "mcomp/search/curvature.hpp"
+#include "mcomp/stats/alternative.hpp"
+#include "mcomp/stats/confidence_sequence.hpp"
 #include "mcomp/stats/cross_moment.hpp"
 #include "mcomp/stats/distributions.hpp"
 #include "mcomp/stats/gram.hpp"
@@ -75,6 +77,9 @@
 #include "mcomp/stats/paired.hpp"
 #include "mcomp/stats/proportion.hpp"
 #include "mcomp/stats/quantile.hpp"
+#include "mcomp/stats/sequential_quantile.hpp"
+#include "mcomp/stats/sequential_test.hpp"
+#include "mcomp/stats/uniform_boundary.hpp"
 
 // A package of the core alone has no kernels.
 #if __has_include("mcomp/kernels/runner.hpp")
