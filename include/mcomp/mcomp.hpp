@@ -72,9 +72,11 @@
 #include "mcomp/stats/confidence_sequence.hpp"
 #include "mcomp/stats/cross_moment.hpp"
 #include "mcomp/stats/distributions.hpp"
+#include "mcomp/stats/exact_sum.hpp"
 #include "mcomp/stats/gram.hpp"
 #include "mcomp/stats/group_sequential.hpp"
 #include "mcomp/stats/interval.hpp"
+#include "mcomp/stats/latency.hpp"
 #include "mcomp/stats/mean_difference.hpp"
 #include "mcomp/stats/paired.hpp"
 #include "mcomp/stats/power.hpp"
@@ -82,6 +84,7 @@
 #include "mcomp/stats/quantile.hpp"
 #include "mcomp/stats/sequential_quantile.hpp"
 #include "mcomp/stats/sequential_test.hpp"
+#include "mcomp/stats/sketch.hpp"
 #include "mcomp/stats/uniform_boundary.hpp"
 
 // A package of the core alone has no kernels.

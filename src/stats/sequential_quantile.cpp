@@ -101,6 +101,44 @@ Result<SequentialQuantileTest> quantile_ab_test(std::span<const double> baseline
   return quantile_ab_test_sorted(sorted(baseline), sorted(candidate), probability, options);
 }
 
+Result<SequentialQuantileTest> quantile_ab_test(const QuantileSketch& baseline, const QuantileSketch& candidate,
+                                                double probability, const SequentialQuantileOptions& options) {
+  MCOMP_TRY(mixture, make_mixture(probability, options));
+  if (!(baseline.options() == candidate.options()) || baseline.collapsed() || candidate.collapsed())
+    return Error(ErrorCode::invalid_argument, "sketches", "both need the same options, and no joined bins",
+                 "create both alike, with more bins");
+  if (baseline.count() == 0 || candidate.count() == 0)
+    return Error(ErrorCode::insufficient_data, "sketches", "no observations, so no quantile", "observe at least one");
+  const detail::ArmEvidence arms[2] = {{mixture, static_cast<double>(baseline.count())},
+                                       {mixture, static_cast<double>(candidate.count())}};
+  const std::vector<SketchBin> bins[2] = {baseline.bins(), candidate.bins()};
+  std::size_t at[2] = {};
+  double below[2] = {}, least = 1e300;
+  // Bins of both in the order of their borders; in each, the share at or below x lies between those at its ends.
+  while (at[0] < bins[0].size() || at[1] < bins[1].size()) {
+    double border = 0;
+    bool found = false;
+    for (const int arm : {0, 1})
+      if (at[arm] < bins[arm].size() && (!found || bins[arm][at[arm]].upper < border)) {
+        border = bins[arm][at[arm]].upper;
+        found = true;
+      }
+    double evidence = 0;
+    for (const int arm : {0, 1}) {
+      double up_to = below[arm];
+      if (at[arm] < bins[arm].size() && bins[arm][at[arm]].upper == border)
+        up_to += static_cast<double>(bins[arm][at[arm]++].count);
+      evidence += arms[arm](below[arm], up_to);
+      below[arm] = up_to;
+    }
+    least = std::min(least, evidence);
+  }
+  SequentialQuantileTest test;
+  test.e_value = std::exp(std::min(least, 700.0));
+  test.p_value = std::min(1.0, 1 / test.e_value);
+  return test;
+}
+
 Result<QuantileEstimate> sequential_quantile(std::span<const double> values, double probability,
                                              const SequentialQuantileOptions& options) {
   MCOMP_TRY(mixture, make_mixture(probability, options));

@@ -85,7 +85,6 @@ TEST_CASE("the sequential comparison has the values of GrowthBook's own tests") 
 
 TEST_CASE("sums give the moments, and the sequence is that of single observations") {
   Random random(3);
-  RunningMoments a, b;
   auto sequence = AsymptoticDifferenceSequence::create({.planned_observations = 300}).value();
   double sums[2][2] = {};
   for (int i = 0; i < 200; ++i) {

@@ -86,6 +86,27 @@ TEST_CASE("a quantile test looked at repeatedly keeps its level, and finds a slo
   CHECK(found > runs / 2);
 }
 
+TEST_CASE("the quantile test on sketches is a little more careful than on the values") {
+  Random random(33);
+  for (int trial = 0; trial < 20; ++trial) {
+    std::vector<double> a, b;
+    auto sketch_a = QuantileSketch::create().value(), sketch_b = sketch_a;
+    for (int i = 0; i < 800; ++i) {
+      a.push_back(std::exp(random.normal()));
+      b.push_back((1 + .03 * trial) * std::exp(random.normal()));
+      sketch_a.add(a.back());
+      sketch_b.add(b.back());
+    }
+    const auto exact = quantile_ab_test(a, b, .75).value(),
+               sketched = quantile_ab_test(sketch_a, sketch_b, .75).value();
+    CHECK(sketched.e_value <= exact.e_value * (1 + 1e-9));
+    CHECK(std::log(sketched.e_value) > std::log(exact.e_value) - 1.5);
+  }
+  auto empty = QuantileSketch::create().value(), other = QuantileSketch::create({.max_bins = 99}).value();
+  CHECK(quantile_ab_test(empty, empty, .5).error().code() == ErrorCode::insufficient_data);
+  CHECK(quantile_ab_test(empty, other, .5).error().code() == ErrorCode::invalid_argument);
+}
+
 TEST_CASE("a sequential quantile covers at all sample sizes at once") {
   constexpr int runs = 300;
   Random random(2);

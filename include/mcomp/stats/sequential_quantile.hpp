@@ -12,6 +12,7 @@
 #include "mcomp/core/result.hpp"
 #include "mcomp/stats/interval.hpp"
 #include "mcomp/stats/quantile.hpp"
+#include "mcomp/stats/sketch.hpp"
 
 namespace mcomp::inline v0::stats {
 
@@ -40,6 +41,14 @@ struct SequentialQuantileTest {
 [[nodiscard]] MCOMP_API Result<SequentialQuantileTest>
 quantile_ab_test_sorted(std::span<const double> baseline, std::span<const double> candidate, double probability,
                         const SequentialQuantileOptions& options = {});
+
+/// From sketches, for streams that are looked at after every observation: memory stays fixed and a look costs the
+/// number of bins. A value is known only up to its bin, which can only take evidence away. Error beside those above:
+/// invalid_argument for sketches with different options or joined bins.
+[[nodiscard]] MCOMP_API Result<SequentialQuantileTest> quantile_ab_test(const QuantileSketch& baseline,
+                                                                        const QuantileSketch& candidate,
+                                                                        double probability,
+                                                                        const SequentialQuantileOptions& options = {});
 
 /// A quantile with limits that hold at all sample sizes at once, by the same mixture. Wider than `estimate_quantile` by
 /// a factor of about 1.5 near the planned count. Errors as above.
