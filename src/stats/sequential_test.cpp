@@ -23,6 +23,20 @@ double bet_size(std::size_t k) {
   return 0.98 * std::exp2(-0.5 * static_cast<double>(k));
 }
 
+/// Stakes on bets whose sizes fall by sqrt(2) each: .2 spread evenly, .8 normal on the logarithm with a deviation of
+/// one octave around the size that is best for the plan. They add up to 1.
+template <std::size_t N> std::array<double, N> stakes(double largest, double best) {
+  std::array<double, N> weights;
+  const double centre = std::clamp(2 * std::log2(largest / best), 0.0, static_cast<double>(N - 1));
+  double sum = 0;
+  for (std::size_t k = 0; k < N; ++k) {
+    const double octaves = 0.5 * (static_cast<double>(k) - centre);
+    sum += weights[k] = std::exp(-0.5 * octaves * octaves);
+  }
+  for (double& weight : weights) weight = 0.2 / static_cast<double>(N) + 0.8 * weight / sum;
+  return weights;
+}
+
 Status check_planned(double planned, const char* name) {
   if (planned > 0 && std::isfinite(planned)) return {};
   return Error(ErrorCode::invalid_argument, name, fmt::format("it must be positive and finite, it is {}", planned),
@@ -73,7 +87,11 @@ Interval SequentialProportion::interval() const noexcept {
 
 SequentialPairedDifference::SequentialPairedDifference(const SequentialPairedOptions& options) noexcept
     : options_(options), sides_(options.alternative == Alternative::two_sided ? 2 : 1) {
-  capital_.fill(1);
+  // Against variance v a bet of sqrt(2 log(1 / alpha) / (n v)) is the best for what n pairs can just find.
+  const double level = static_cast<double>(sides_) / options.alpha;
+  weights_ = stakes<bets>(bet_size(0),
+                          std::sqrt(2 * std::log(level) / (options.planned_pairs * options.expected_disagreement)));
+  for (std::size_t k = 0; k < 2 * bets; ++k) capital_[k] = weights_[k % bets] / static_cast<double>(sides_);
   const bool less_first = options.alternative == Alternative::less;
   const double null = options.null_loss;
   for (std::size_t side = 0; side < 2; ++side)
@@ -92,6 +110,8 @@ Result<SequentialPairedDifference> SequentialPairedDifference::create(const Sequ
     return Error(ErrorCode::invalid_argument, "null_loss",
                  fmt::format("a loss lies within (-1, 1), it is {}", options.null_loss),
                  "pass a fraction of the inputs");
+  MCOMP_CHECK(check_planned(options.planned_pairs, "planned_pairs"));
+  MCOMP_CHECK(detail::check_level(options.expected_disagreement, "expected_disagreement"));
   return SequentialPairedDifference(options);
 }
 
@@ -107,7 +127,7 @@ void SequentialPairedDifference::update(bool baseline_right, bool candidate_righ
   for (std::size_t k = 0; k < n; ++k) sum += capital_[k] *= factors[k];
   if (sum > most_capital)
     for (std::size_t k = 0; k < n; ++k) capital_[k] = std::min(capital_[k], most_capital / static_cast<double>(n));
-  evidence_.update(sum / static_cast<double>(n));
+  evidence_.update(sum);
 }
 
 Interval SequentialPairedDifference::loss_interval() const noexcept {
@@ -127,8 +147,8 @@ Interval SequentialPairedDifference::loss_interval() const noexcept {
       largest = std::max(largest, logs[k]);
     }
     double sum = 0;
-    for (const double log : logs) sum += std::exp(log - largest);
-    return largest + std::log(sum / static_cast<double>(bets)) - threshold;
+    for (std::size_t k = 0; k < bets; ++k) sum += weights_[k] * std::exp(logs[k] - largest);
+    return largest + std::log(sum) - threshold;
   };
   const auto lower = [&](double b, double c, double estimate) {
     constexpr double edge = -1 + 0x1p-50;
@@ -142,10 +162,15 @@ Interval SequentialPairedDifference::loss_interval() const noexcept {
 }
 
 SequentialABTest::SequentialABTest(const SequentialABOptions& options) noexcept : options_(options) {
-  capital_.fill(1);
+  // The information on a log odds ratio is p (1 - p) n / 4.
+  constexpr double largest = 4;
+  const double sides = options.alternative == Alternative::two_sided ? 2 : 1, p = options.expected_success;
+  const double information = p * (1 - p) * options.planned_observations / 4;
+  const auto weights = stakes<bets>(largest, std::sqrt(2 * std::log(sides / options.alpha) / information));
+  for (std::size_t k = 0; k < 2 * bets; ++k) capital_[k] = weights[k % bets] / sides;
   for (std::size_t k = 0; k < bets; ++k) {
     // Odds ratios from e^4 = 55 down to e^.006, each logarithm smaller by sqrt(2).
-    const double log_odds = 4 * std::exp2(-0.5 * static_cast<double>(k));
+    const double log_odds = largest * std::exp2(-0.5 * static_cast<double>(k));
     odds_[k] = std::exp(log_odds);
     odds_[bets + k] = std::exp(-log_odds);
   }
@@ -155,6 +180,7 @@ SequentialABTest::SequentialABTest(const SequentialABOptions& options) noexcept 
 Result<SequentialABTest> SequentialABTest::create(const SequentialABOptions& options) {
   MCOMP_CHECK(detail::check_level(options.alpha, "alpha"));
   MCOMP_CHECK(check_planned(options.planned_observations, "planned_observations"));
+  MCOMP_CHECK(detail::check_level(options.expected_success, "expected_success"));
   return SequentialABTest(options);
 }
 
@@ -199,7 +225,7 @@ void SequentialABTest::close_block() noexcept {
     }
     if (wealth > most_capital)
       for (std::size_t k = 0; k < n; ++k) capital_[k] = std::min(capital_[k], most_capital / static_cast<double>(n));
-    evidence_.update(wealth / static_cast<double>(n));
+    evidence_.update(wealth);
   }
   for (const int arm : {0, 1}) block_trials_[arm] = block_successes_[arm] = 0;
 }

@@ -20,6 +20,20 @@ bool below_alpha(int alarms, int runs, double alpha = .05) {
 }
 } // namespace
 
+namespace {
+/// Stakes as the header says: .2 evenly, .8 normal around the k at which the bet is best, one octave being two k.
+std::vector<double> stakes(std::size_t n, double best_k) {
+  std::vector<double> weights;
+  double sum = 0;
+  for (std::size_t k = 0; k < n; ++k) {
+    weights.push_back(std::exp(-std::pow(static_cast<double>(k) - best_k, 2) / 8));
+    sum += weights.back();
+  }
+  for (double& w : weights) w = .8 * w / sum + .2 / static_cast<double>(n);
+  return weights;
+}
+} // namespace
+
 TEST_CASE("a sequential test of a proportion is the beta-binomial mixture of its counts") {
   const SequentialProportionOptions options{.null_value = .3, .planned_trials = 200};
   auto test = SequentialProportion::create(options).value();
@@ -49,7 +63,9 @@ TEST_CASE("the paired test's capital is the mean over its bets") {
   // By hand: null loss .1, observations +1, +1, 0, -1; the k-th bet risks .98 / 2^(k / 2) of what -1 or +1 would take.
   auto test = SequentialPairedDifference::create({.null_loss = .1}).value();
   const int x[] = {1, 1, 0, -1};
-  double up = 0, down = 0;
+  double up = 0, down = 0, only_up = 0;
+  const auto two_sided = stakes(24, 2 * std::log2(.98 / std::sqrt(2 * std::log(40.) / 100)));
+  const auto one_sided = stakes(24, 2 * std::log2(.98 / std::sqrt(2 * std::log(20.) / 100)));
   for (int k = 0; k < 24; ++k) {
     const double part = .98 * std::pow(2, -.5 * k);
     double gain_up = 1, gain_down = 1;
@@ -57,8 +73,9 @@ TEST_CASE("the paired test's capital is the mean over its bets") {
       gain_up *= 1 + part / 1.1 * (value - .1);
       gain_down *= 1 - part / .9 * (value - .1);
     }
-    up += gain_up / 24;
-    down += gain_down / 24;
+    up += two_sided[static_cast<std::size_t>(k)] * gain_up;
+    down += two_sided[static_cast<std::size_t>(k)] * gain_down;
+    only_up += one_sided[static_cast<std::size_t>(k)] * gain_up;
   }
   test.update(true, false);
   test.update(true, false);
@@ -69,7 +86,7 @@ TEST_CASE("the paired test's capital is the mean over its bets") {
         PairedCounts{.both_right = 1, .only_baseline_right = 2, .only_candidate_right = 1, .both_wrong = 0});
   auto greater = SequentialPairedDifference::create({.null_loss = .1, .alternative = Alternative::greater}).value();
   for (const int value : x) greater.update(value >= 0, value <= 0);
-  CHECK(greater.e_value() == Approx(up).epsilon(1e-12));
+  CHECK(greater.e_value() == Approx(only_up).epsilon(1e-12));
 }
 
 TEST_CASE("the paired interval holds what the test does not reject, and its mirror image is the other way round") {
@@ -89,12 +106,12 @@ TEST_CASE("the paired interval holds what the test does not reject, and its mirr
     CHECK(interval.lower == -mirror.loss_interval().upper);
     // Just outside an end, the one-sided test at half the level rejects; just inside it does not.
     for (const double step : {-1e-6, 1e-6}) {
-      auto at_lower =
-          SequentialPairedDifference::create({.null_loss = interval.lower + step, .alternative = Alternative::greater})
-              .value();
-      auto at_upper =
-          SequentialPairedDifference::create({.null_loss = interval.upper + step, .alternative = Alternative::less})
-              .value();
+      auto at_lower = SequentialPairedDifference::create(
+                          {.null_loss = interval.lower + step, .alternative = Alternative::greater, .alpha = .025})
+                          .value();
+      auto at_upper = SequentialPairedDifference::create(
+                          {.null_loss = interval.upper + step, .alternative = Alternative::less, .alpha = .025})
+                          .value();
       for (const int value : x) {
         at_lower.update(value >= 0, value <= 0);
         at_upper.update(value >= 0, value <= 0);
@@ -129,6 +146,7 @@ TEST_CASE("a block of an A/B test is judged by Fisher's noncentral hypergeometri
     return std::round(std::exp(-std::log(n + 1.) - log_beta(n - k + 1., k + 1.)));
   };
   double expected = 0;
+  const auto weights = stakes(20, 2 * std::log2(4 / std::sqrt(2 * std::log(20.) / 90)));
   for (int k = 0; k < 20; ++k) {
     const double odds = std::exp(4 * std::pow(2, -.5 * k));
     double central = 0, noncentral = 0;
@@ -137,7 +155,7 @@ TEST_CASE("a block of an A/B test is judged by Fisher's noncentral hypergeometri
       central += ways;
       noncentral += ways * std::pow(odds, s);
     }
-    expected += std::pow(odds, 7) * central / noncentral / 20;
+    expected += weights[static_cast<std::size_t>(k)] * std::pow(odds, 7) * central / noncentral;
   }
   CHECK(test.e_value() == Approx(expected).epsilon(1e-10));
   CHECK(test.candidate_successes() == 7);
@@ -260,6 +278,9 @@ TEST_CASE("tests refuse options without meaning, and say everything is possible 
   for (const double bad : {-1.0, 1.0, nan_value}) CHECK_FALSE(SequentialPairedDifference::create({.null_loss = bad}));
   CHECK_FALSE(SequentialProportion::create({.planned_trials = 0}));
   CHECK_FALSE(SequentialABTest::create({.planned_observations = nan_value}));
+  CHECK_FALSE(SequentialABTest::create({.expected_success = 1}));
+  CHECK_FALSE(SequentialPairedDifference::create({.planned_pairs = 0}));
+  CHECK_FALSE(SequentialPairedDifference::create({.expected_disagreement = 0}));
   CHECK(SequentialProportion::create().value().interval() == Interval{0, 1, .95});
   CHECK(SequentialPairedDifference::create().value().loss_interval() == Interval{-1, 1, .95});
 }

@@ -9,8 +9,9 @@
 //     if (test.rejects()) promote();   // and test.loss_interval(): how large the loss is
 //
 // Where both models answer the same inputs use the paired test: it needs a fraction of the observations. The method is
-// betting (Waudby-Smith and Ramdas, JRSS B 86, 2024) with a uniform mixture over bets on a geometric grid, so that no
-// effect size has to be guessed.
+// betting (Waudby-Smith and Ramdas, JRSS B 86, 2024) with a mixture over bets on a geometric grid: a fifth of the stake
+// is spread evenly, so that no effect is out of reach, the rest lies where the planned number of observations finds the
+// effects that it can find.
 
 #include <array>
 #include <cstdint>
@@ -67,12 +68,16 @@ struct SequentialPairedOptions {
   double null_loss = 0;
   Alternative alternative = Alternative::two_sided;
   double alpha = 0.05;
+  double planned_pairs = 2000; ///< where the test is sharpest; it holds everywhere
+  double expected_disagreement =
+      0.05; ///< fraction of inputs on which one model alone is right: a guess, for sharpness too
 };
 
 /// Two models on the same inputs: observations -1, 0, 1, baseline right minus candidate right.
 class MCOMP_API SequentialPairedDifference {
  public:
-  /// Errors: invalid_argument for a loss outside (-1, 1) or an alpha outside (0, 1).
+  /// Errors: invalid_argument for a loss outside (-1, 1), an alpha or expected disagreement outside (0, 1), or planned
+  /// pairs that are not positive.
   [[nodiscard]] static Result<SequentialPairedDifference> create(const SequentialPairedOptions& options = {});
 
   /// 10 to 20 ns.
@@ -93,6 +98,7 @@ class MCOMP_API SequentialPairedDifference {
   SequentialPairedOptions options_;
   PairedCounts counts_;
   EProcess evidence_;
+  std::array<double, bets> weights_{};
   std::size_t sides_;                                     ///< 1 or 2
   std::array<double, 2 * bets> capital_;                  ///< of the bets that the loss is greater, then less
   std::array<std::array<double, 2 * bets>, 3> factors_{}; ///< by observation + 1
@@ -102,7 +108,8 @@ class MCOMP_API SequentialPairedDifference {
 struct SequentialABOptions {
   Alternative alternative = Alternative::two_sided; ///< `less`: the candidate succeeds less often
   double alpha = 0.05;
-  double planned_observations = 1000; ///< in all; where `difference_interval` is narrowest
+  double planned_observations = 4000; ///< in all; where test and interval are sharpest
+  double expected_success = 0.9;      ///< probability: a guess, for sharpness too
 };
 
 /// Observations may come in any order and at any ratio of traffic. They are taken in blocks that end once each arm has
@@ -111,7 +118,8 @@ struct SequentialABOptions {
 /// (Fisher's noncentral hypergeometric distribution).
 class MCOMP_API SequentialABTest {
  public:
-  /// Error: invalid_argument for an alpha outside (0, 1), or planned observations that are not positive.
+  /// Error: invalid_argument for an alpha or expected success outside (0, 1), or planned observations that are not
+  /// positive.
   [[nodiscard]] static Result<SequentialABTest> create(const SequentialABOptions& options = {});
 
   /// 10 to 20 ns on average.
