@@ -320,7 +320,8 @@ void power() {
              "to 4 n. It stops early where the difference is clear and needs more than n where it is not; a planned "
              "group sequential design costs a few percent. Mean length in units of n.\n\n");
   table_head({"test", "n", "power fixed", "by n", "by 1.5 n", "by 4 n", "mean length"});
-  for (const auto& [discordant, loss] : {std::pair{.06, .02}, {.03, .01}}) {
+  for (const auto& truth : {std::pair{.06, .02}, {.03, .01}}) {
+    const double discordant = truth.first, loss = truth.second;
     const std::int64_t pairs = sample_size_paired({.discordant = discordant, .loss = loss}).value();
     const double b = .5 * (discordant + loss);
     const auto name = fmt::format("paired answers, {}% disagree, loss {}%", 100 * discordant, 100 * loss);
@@ -503,7 +504,7 @@ void coverage() {
   });
   coverage_line("CUPED, two arms", "50 and 80 outcomes, rho .9", 20000, 507, false, [](Random& random) {
     std::vector<double> x[2], y[2];
-    for (const std::size_t arm : {0, 1})
+    for (const std::size_t arm : {0U, 1U})
       for (int i = 0; i < (arm == 0 ? 50 : 80); ++i) {
         x[arm].push_back(random.normal());
         y[arm].push_back(.9 * x[arm].back() + std::sqrt(.19) * random.normal() + .2 * static_cast<double>(arm));

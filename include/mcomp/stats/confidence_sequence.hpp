@@ -42,7 +42,7 @@ struct BernoulliSequenceOptions {
   double level = 0.95;
   double planned_trials = 1000; ///< where the interval is narrowest; it holds everywhere
 };
-/// Cost: two roots, some 20 microseconds. Errors: insufficient_data for no trials, invalid_argument for counts that
+/// Cost: two roots, a few microseconds. Errors: insufficient_data for no trials, invalid_argument for counts that
 /// cannot be or exceed 2^53, a level outside (0, 1), planned trials that are not positive.
 [[nodiscard]] MCOMP_API Result<Interval> bernoulli_confidence_interval(std::int64_t successes, std::int64_t trials,
                                                                        const BernoulliSequenceOptions& options = {});

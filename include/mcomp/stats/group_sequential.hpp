@@ -80,8 +80,8 @@ struct GroupSequentialDesign {
 /// Errors: invalid_argument for an alpha or power outside (0, 1) or with alpha >= power; information that is empty,
 /// does not increase by at least 0.001 from look to look, has more than 100 looks or does not end at 1; classical
 /// boundaries at uneven looks; futility in a two-sided design; a spending parameter that is not finite (power: not
-/// positive); beta spending so fast that no drift has the power. Cost: milliseconds for a few looks, about a second
-/// for 20.
+/// positive); beta spending so fast that no drift has the power. Cost: milliseconds for a few looks, some 50 for
+/// 20.
 [[nodiscard]] MCOMP_API Result<GroupSequentialDesign> design_group_sequential(const GroupSequentialOptions& options);
 
 /// What happens in a design where the mean of Z at the last look is `drift`.

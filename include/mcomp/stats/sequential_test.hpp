@@ -40,7 +40,7 @@ class MCOMP_API SequentialProportion {
   /// trials that are not positive.
   [[nodiscard]] static Result<SequentialProportion> create(const SequentialProportionOptions& options = {});
 
-  /// Two-sided some 20 ns; one-sided below a microsecond.
+  /// Two-sided some 10 ns; one-sided about a microsecond.
   void update(bool success) noexcept;
 
   [[nodiscard]] std::int64_t trials() const noexcept { return successes_ + failures_; }
@@ -80,7 +80,7 @@ class MCOMP_API SequentialPairedDifference {
   /// pairs that are not positive.
   [[nodiscard]] static Result<SequentialPairedDifference> create(const SequentialPairedOptions& options = {});
 
-  /// 10 to 20 ns.
+  /// Some 10 ns; 35 ns with a null loss other than 0, where equal answers count too.
   void update(bool baseline_right, bool candidate_right) noexcept;
 
   [[nodiscard]] const PairedCounts& counts() const noexcept { return counts_; }
@@ -122,7 +122,7 @@ class MCOMP_API SequentialABTest {
   /// positive.
   [[nodiscard]] static Result<SequentialABTest> create(const SequentialABOptions& options = {});
 
-  /// 10 to 20 ns on average.
+  /// Some 10 ns on average.
   void update_baseline(bool success) noexcept { update(0, success); }
   void update_candidate(bool success) noexcept { update(1, success); }
 
@@ -135,7 +135,7 @@ class MCOMP_API SequentialABTest {
   [[nodiscard]] bool rejects() const noexcept { return p_value() <= options_.alpha; }
   /// Of the difference candidate - baseline, at level 1 - alpha, all times at once: the differences for which no pair
   /// of probabilities escapes the product of two beta-binomial mixtures. It is wider than the test is sharp: the test
-  /// may reject while 0 is still inside. [-1, 1] before both streams have begun. Cost: a millisecond.
+  /// may reject while 0 is still inside. [-1, 1] before both streams have begun. Cost: some 300 microseconds.
   [[nodiscard]] Interval difference_interval() const noexcept;
 
   static constexpr std::size_t bets = 20; ///< on each side
