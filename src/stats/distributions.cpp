@@ -37,11 +37,18 @@ double log1p_minus(double u, double ratio) {
 
 /// x^a y^b / B(a, b) with y = 1 - x, by Loader's saddle-point form (Fast and Accurate Computation of Binomial
 /// Probabilities, 2000), which keeps its digits for a, b in the millions.
-double beta_power(double a, double b, double x, double y) {
+struct BetaPower {
+  double factor, exponent;
+};
+BetaPower beta_power_parts(double a, double b, double x, double y) {
   const double n = a + b, d = x < y ? x * n - a : b - y * n; // 0 at the mean
   const double exponent = a * log1p_minus(d / a, x * n / a) + b * log1p_minus(-d / b, y * n / b);
-  return std::sqrt(a * b / (2 * std::numbers::pi * n)) *
-         std::exp(exponent + stirling_error(n) - stirling_error(a) - stirling_error(b));
+  return {std::sqrt(a * b / (2 * std::numbers::pi * n)),
+          exponent + stirling_error(n) - stirling_error(a) - stirling_error(b)};
+}
+double beta_power(double a, double b, double x, double y) {
+  const auto [factor, exponent] = beta_power_parts(a, b, x, y);
+  return factor * std::exp(exponent);
 }
 
 /// The continued fraction of I_x(a, b) a B(a, b) / (x^a (1 - x)^b) (DLMF 8.17.22) by Lentz's method; takes about
@@ -72,7 +79,121 @@ double beta_cdf(double a, double b, double x, double y) {
   return 1 - beta_power(a, b, x, y) * beta_fraction(b, a, y) / b;
 }
 
+/// log(x^a e^-x / Gamma(a + 1)).
+double log_gamma_power(double a, double x) {
+  return a * log1p_minus((x - a) / a, x / a) - stirling_error(a) - 0.5 * std::log(2 * std::numbers::pi * a);
+}
+
+/// log P(a, x) by the series of the lower function (DLMF 8.7.1); for x < a + 1.
+double log_gamma_series(double a, double x) {
+  double sum = 1, term = 1;
+  for (double n = 1; n < 1e7 && term > 1e-17 * sum; ++n) sum += term *= x / (a + n);
+  return log_gamma_power(a, x) + std::log(sum);
+}
+
+/// log Q(a, x) by the continued fraction of the upper function (DLMF 8.9.2) with Lentz's method; for x >= a + 1.
+double log_gamma_fraction(double a, double x) {
+  double b = x + 1 - a, c = 1e300, d = 1 / b, h = d;
+  for (double n = 1; n < 1e7; ++n) {
+    const double numerator = -n * (n - a);
+    b += 2;
+    d = 1 / (numerator * d + b);
+    c = b + numerator / c;
+    const double change = d * c;
+    h *= change;
+    if (std::abs(change - 1) < 1e-16) break;
+  }
+  return log_gamma_power(a, x) + std::log(a * h);
+}
+
+/// log(1 - exp(x)) for x <= 0.
+double log_complement(double x) {
+  return x > -0.6931471805599453 ? std::log(-std::expm1(x)) : std::log1p(-std::exp(x));
+}
+
 } // namespace
+
+double log_gamma(double a) noexcept {
+  if (!(a > 0)) return nan;
+  return (a - 0.5) * std::log(a) - a + 0.5 * std::log(2 * std::numbers::pi) + stirling_error(a);
+}
+
+double log_beta(double a, double b) noexcept {
+  if (!(a > 0 && b > 0) || std::isinf(a) || std::isinf(b)) return nan;
+  // log(a / (a + b)) in the form that keeps its digits where the ratio is near 1.
+  const double log_x = a > b ? -std::log1p(b / a) : std::log(a / (a + b));
+  const double log_y = b > a ? -std::log1p(a / b) : std::log(b / (a + b));
+  return (a - 0.5) * log_x + (b - 0.5) * log_y - 0.5 * std::log((a + b) / (2 * std::numbers::pi)) +
+         (stirling_error(a) + stirling_error(b) - stirling_error(a + b));
+}
+
+double log_gamma_p(double a, double x) noexcept {
+  if (!(a > 0 && x >= 0) || std::isinf(a)) return nan;
+  if (x == 0) return -infinity;
+  if (std::isinf(x)) return 0;
+  return x < a + 1 ? log_gamma_series(a, x) : log_complement(log_gamma_fraction(a, x));
+}
+
+double log_gamma_q(double a, double x) noexcept {
+  if (!(a > 0 && x >= 0) || std::isinf(a)) return nan;
+  if (x == 0) return 0;
+  if (std::isinf(x)) return -infinity;
+  return x < a + 1 ? log_complement(log_gamma_series(a, x)) : log_gamma_fraction(a, x);
+}
+
+double chi_squared_tail(double x, double degrees_of_freedom) noexcept {
+  return std::exp(log_gamma_q(degrees_of_freedom / 2, x / 2));
+}
+
+double log_normal_cdf(double x) noexcept {
+  if (x > -30) return std::log(normal_cdf(x));
+  // Asymptotic series of the tail (DLMF 7.12.1); at -30 the first term left out is below 1e-13.
+  const double r = 1 / (x * x);
+  return -0.5 * x * x - std::log(-x) - 0.5 * std::log(2 * std::numbers::pi) +
+         std::log1p(-r * (1 - r * (3 - r * (15 - r * (105 - r * 945)))));
+}
+
+double student_t_cdf(double t, double degrees_of_freedom) noexcept {
+  const double v = degrees_of_freedom;
+  if (!(v > 0) || std::isnan(t)) return nan;
+  if (std::isinf(v)) return normal_cdf(t);
+  if (std::isinf(t)) return t < 0 ? 0 : 1;
+  // v / (v + t^2) and its complement, each without cancellation.
+  const double square = t * t, x = 1 / (1 + square / v), y = std::isinf(square) ? 1 : square / (v + square);
+  const double tail = 0.5 * beta_cdf(v / 2, 0.5, x, y);
+  return t < 0 ? tail : 1 - tail;
+}
+
+double student_t_quantile(double probability, double degrees_of_freedom) noexcept {
+  const double v = degrees_of_freedom;
+  if (!(v > 0 && probability >= 0 && probability <= 1)) return nan;
+  if (std::isinf(v)) return normal_quantile(probability);
+  if (probability > 0.5) return -student_t_quantile(1 - probability, v);
+  if (probability == 0) return -infinity;
+  if (probability == 0.5) return 0;
+  // On log(-t) the tail is a straight line in log P; Newton there from the normal quantile, inside a bracket.
+  const auto log_tail = [v](double log_t) {
+    const double t = std::exp(log_t);
+    return std::log(student_t_cdf(-t, v));
+  };
+  const double target = std::log(probability);
+  double lower = -700, upper = 700, log_t = std::log(-normal_quantile(probability));
+  if (!(log_t > lower)) log_t = -1;
+  for (int step = 0; step < 200; ++step) {
+    const double value = log_tail(log_t);
+    if (value == target) break;
+    (value > target ? lower : upper) = log_t;
+    const double t = std::exp(log_t);
+    // Density by its logarithm: Gamma((v + 1) / 2) / Gamma(v / 2) is sqrt(pi) / B(v / 2, 1 / 2).
+    const double log_density = -log_beta(v / 2, 0.5) - 0.5 * std::log(v) - 0.5 * (v + 1) * std::log1p(t / v * t);
+    double next = log_t + (value - target) * std::exp(value - log_density - log_t);
+    if (!(next > lower && next < upper)) next = 0.5 * (lower + upper);
+    const double change = std::abs(next - log_t);
+    log_t = next;
+    if (change <= 4e-16 * std::max(1.0, std::abs(log_t))) break;
+  }
+  return -std::exp(log_t);
+}
 
 double normal_cdf(double x) noexcept {
   return 0.5 * std::erfc(-x / std::numbers::sqrt2);
@@ -101,6 +222,15 @@ double chi_squared_tail(double x) noexcept {
 double incomplete_beta(double a, double b, double x) noexcept {
   if (!(a > 0 && b > 0 && x >= 0 && x <= 1) || std::isinf(a) || std::isinf(b)) return nan;
   return beta_cdf(a, b, x, 1 - x);
+}
+
+double log_incomplete_beta(double a, double b, double x) noexcept {
+  if (!(a > 0 && b > 0 && x >= 0 && x <= 1) || std::isinf(a) || std::isinf(b)) return nan;
+  const double y = 1 - x;
+  if (x <= 0 || y <= 0) return x <= 0 ? -infinity : 0;
+  if (x >= (a + 1) / (a + b + 2)) return std::log(beta_cdf(a, b, x, y));
+  const auto [factor, exponent] = beta_power_parts(a, b, x, y);
+  return exponent + std::log(factor * beta_fraction(a, b, x) / a);
 }
 
 double beta_quantile(double a, double b, double probability) noexcept {

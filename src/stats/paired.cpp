@@ -8,6 +8,7 @@
 #include "mcomp/core/format.hpp"
 #include "mcomp/stats/distributions.hpp"
 #include "stats/interval.hpp"
+#include "stats/tango.hpp"
 
 namespace mcomp::inline v0::stats {
 
@@ -51,42 +52,13 @@ Result<PairedCounts> count(std::span<const Label> baseline, std::span<const Labe
                       .both_wrong = table[0][0]};
 }
 
-/// Tango's letters. Real numbers, so that an even split of an odd number can be asked for.
-struct Tango {
-  double b, c, n;
-
-  /// The variance of b - c where the loss is delta: n (2 q + delta (1 - delta)).
-  [[nodiscard]] double variance(double delta) const {
-    const double A = 2 * n, B = -b - c + (2 * n - b + c) * delta, C = -c * delta * (1 - delta);
-    const double root = std::sqrt(std::max(0.0, B * B - 4 * A * C));
-    // The larger root of A q^2 + B q + C, in the form without cancellation.
-    const double q = B <= 0 ? (root - B) / (2 * A) : -2 * C / (root + B);
-    return n * std::max(0.0, 2 * q + delta * (1 - delta));
-  }
-  [[nodiscard]] double statistic(double delta) const {
-    const double numerator = b - c - n * delta;
-    return numerator == 0 ? 0 : numerator / std::sqrt(variance(delta));
-  }
-  /// The delta with T(delta) = -z, z > 0. T falls with delta.
-  [[nodiscard]] double upper_limit(double z) const {
-    double inside = (b - c) / n, outside = 1;
-    for (;;) {
-      const double middle = 0.5 * (inside + outside);
-      if (middle <= inside || middle >= outside) return inside;
-      (b - c - n * middle + z * std::sqrt(variance(middle)) >= 0 ? inside : outside) = middle;
-    }
-  }
-  /// The loss with the parts of baseline and candidate exchanged changes its sign.
-  [[nodiscard]] double lower_limit(double z) const { return -Tango{c, b, n}.upper_limit(z); }
-};
-
-Tango letters(const PairedCounts& counts) {
+detail::Tango letters(const PairedCounts& counts) {
   return {static_cast<double>(counts.only_baseline_right), static_cast<double>(counts.only_candidate_right),
           static_cast<double>(counts.pairs())};
 }
 
 /// The one-sided limit at a confidence below one half lies on the other side of the estimate.
-double limit(const Tango& tango, double confidence) {
+double limit(const detail::Tango& tango, double confidence) {
   const double z = normal_quantile(confidence);
   return z >= 0 ? tango.upper_limit(z) : tango.lower_limit(-z);
 }
@@ -161,7 +133,7 @@ Result<double> tango_statistic(const PairedCounts& counts, double delta) {
 Result<Interval> tango_interval(const PairedCounts& counts, double level) {
   MCOMP_CHECK(check_counts(counts));
   MCOMP_CHECK(detail::check_level(level));
-  const Tango tango = letters(counts);
+  const detail::Tango tango = letters(counts);
   const double z = -normal_quantile((1 - level) / 2);
   return Interval{tango.lower_limit(z), tango.upper_limit(z), level};
 }

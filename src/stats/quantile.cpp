@@ -9,6 +9,7 @@
 #include "mcomp/core/format.hpp"
 #include "mcomp/stats/distributions.hpp"
 #include "stats/interval.hpp"
+#include "stats/quantile.hpp"
 
 namespace mcomp::inline v0::stats {
 
@@ -26,13 +27,6 @@ Result<std::vector<double>> sorted(std::span<const double> values, const char* s
   return copy;
 }
 
-/// ceil(n p) within 1 .. n. A product such as 100 * 0.07 = 7.000000000000001 means 7.
-std::size_t nearest_rank(std::size_t n, double p) {
-  const double exact = static_cast<double>(n) * p;
-  const double rank = std::ceil(exact * (1 - 4 * std::numeric_limits<double>::epsilon()));
-  return static_cast<std::size_t>(std::clamp(rank, 1.0, static_cast<double>(n)));
-}
-
 double linear(const std::vector<double>& values, double p) {
   const double position = static_cast<double>(values.size() - 1) * p, below = std::floor(position);
   const auto i = static_cast<std::size_t>(below);
@@ -41,26 +35,16 @@ double linear(const std::vector<double>& values, double p) {
   return fraction == 0 ? values[i] : values[i] + fraction * (values[i + 1] - values[i]);
 }
 
-/// The largest rank r with P(B < r) <= tail, B ~ Binomial(n, p): the observation of that rank exceeds the quantile with
-/// probability at most `tail`. 0 where there is none.
-std::size_t lower_rank(std::size_t n, double p, double tail) {
-  std::size_t low = 0, high = n + 1; // low qualifies (P(B < 0) = 0), high is not asked
-  while (high - low > 1) {
-    const std::size_t rank = low + (high - low) / 2;
-    const bool qualifies = binomial_cdf(static_cast<double>(rank) - 1, static_cast<double>(n), p) <= tail;
-    (qualifies ? low : high) = rank;
-  }
-  return low;
-}
-
 QuantileEstimate estimate_sorted(const std::vector<double>& values, double p, double level) {
   const std::size_t n = values.size();
   const double tail = (1 - level) / 2;
-  QuantileEstimate estimate{
-      .probability = p, .value = values[nearest_rank(n, p) - 1], .level = level, .count = static_cast<std::int64_t>(n)};
-  if (const std::size_t rank = lower_rank(n, p, tail); rank > 0) estimate.lower = values[rank - 1];
+  QuantileEstimate estimate{.probability = p,
+                            .value = values[detail::nearest_rank(n, p) - 1],
+                            .level = level,
+                            .count = static_cast<std::int64_t>(n)};
+  if (const std::size_t rank = detail::lower_rank(n, p, tail); rank > 0) estimate.lower = values[rank - 1];
   // Seen from the other end the upper limit is a lower one of the quantile 1 - p.
-  if (const std::size_t rank = lower_rank(n, 1 - p, tail); rank > 0) estimate.upper = values[n - rank];
+  if (const std::size_t rank = detail::lower_rank(n, 1 - p, tail); rank > 0) estimate.upper = values[n - rank];
   return estimate;
 }
 
@@ -84,13 +68,29 @@ template <class Print> std::string limits(const QuantileEstimate& estimate, cons
 
 } // namespace
 
+std::size_t detail::nearest_rank(std::size_t n, double p) {
+  const double exact = static_cast<double>(n) * p;
+  const double rank = std::ceil(exact * (1 - 4 * std::numeric_limits<double>::epsilon()));
+  return static_cast<std::size_t>(std::clamp(rank, 1.0, static_cast<double>(n)));
+}
+
+std::size_t detail::lower_rank(std::size_t n, double p, double tail) {
+  std::size_t low = 0, high = n + 1; // low qualifies (P(B < 0) = 0), high is not asked
+  while (high - low > 1) {
+    const std::size_t rank = low + (high - low) / 2;
+    const bool qualifies = binomial_cdf(static_cast<double>(rank) - 1, static_cast<double>(n), p) <= tail;
+    (qualifies ? low : high) = rank;
+  }
+  return low;
+}
+
 Result<double> quantile(std::span<const double> values, double probability, QuantileRule rule) {
   if (!(probability >= 0 && probability <= 1))
     return Error(ErrorCode::invalid_argument, "probability",
                  fmt::format("it must lie within 0 .. 1, it is {}", probability), "pass a fraction such as 0.99");
   MCOMP_TRY(ordered, sorted(values, "values"));
   return rule == QuantileRule::linear ? linear(ordered, probability)
-                                      : ordered[nearest_rank(ordered.size(), probability) - 1];
+                                      : ordered[detail::nearest_rank(ordered.size(), probability) - 1];
 }
 
 Result<QuantileEstimate> estimate_quantile(std::span<const double> values, double probability, double level) {

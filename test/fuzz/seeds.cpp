@@ -15,6 +15,7 @@
 #include "mcomp/io/compressed_tensors.hpp"
 #include "mcomp/io/gguf_llama.hpp"
 #include "mcomp/io/safetensors.hpp"
+#include "mcomp/stats/sketch.hpp"
 #include "property.hpp"
 #include "small_artifact.hpp"
 
@@ -54,6 +55,25 @@ Tensor numbers(Shape shape) {
   Tensor t = Tensor::zeros(DType::f32, std::move(shape)).value();
   for (float& x : t.mutable_values<float>()) x = static_cast<float>(random.normal());
   return t;
+}
+
+/// Sketches that are empty, of both signs, and with joined bins.
+void sketch_seeds(Seeds& seeds) {
+  const auto write = [&](const std::string& name, const stats::QuantileSketch& sketch) {
+    const auto bytes = sketch.to_bytes();
+    seeds.text("sketch", name, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  };
+  auto wide = stats::QuantileSketch::create().value(), narrow = stats::QuantileSketch::create({.max_bins = 16}).value();
+  write("empty", wide);
+  Random random(1);
+  for (int i = 0; i < 50; ++i) {
+    const double value = random.normal();
+    wide.add(value);
+    narrow.add(value);
+  }
+  wide.add(0);
+  write("wide", wide);
+  write("narrow", narrow);
 }
 
 /// A tensor of every element type.
@@ -194,6 +214,7 @@ int main(int argc, char** argv) {
   const fs::path root = argv[1];
   Seeds seeds(root);
   safetensors_seeds(seeds);
+  sketch_seeds(seeds);
   compressed_tensors_seeds(seeds, root / "scratch");
   gguf_seeds(seeds);
   texts_seeds(seeds, root / "scratch");

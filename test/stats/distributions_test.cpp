@@ -97,3 +97,57 @@ TEST_CASE("the tail of chi-squared with one degree of freedom has its tabulated 
   CHECK(chi_squared_tail(0) == 1);
   CHECK(std::isnan(chi_squared_tail(-1)));
 }
+
+TEST_CASE("Student's t has its closed forms and tabulated quantiles") {
+  const double pi = 3.141592653589793;
+  for (const double t : {-50.0, -2.0, -0.1, 0.0, 0.7, 3.0}) {
+    CHECK(student_t_cdf(t, 1) == Approx(0.5 + std::atan(t) / pi).epsilon(1e-12));              // Cauchy
+    CHECK(student_t_cdf(t, 2) == Approx(0.5 + t / (2 * std::sqrt(2 + t * t))).epsilon(1e-11)); // df 2
+    CHECK(student_t_cdf(t, 1e9) == Approx(normal_cdf(t)).margin(1e-8));
+  }
+  // Tables: t_.975 with 1, 5, 10, 30 and t_.995 with 10 degrees of freedom.
+  CHECK(student_t_quantile(.975, 1) == Approx(12.7062047361747).epsilon(1e-11));
+  CHECK(student_t_quantile(.975, 5) == Approx(2.5705818356).epsilon(1e-10));
+  CHECK(student_t_quantile(.975, 10) == Approx(2.2281388520).epsilon(1e-10));
+  CHECK(student_t_quantile(.975, 30) == Approx(2.0422724563).epsilon(1e-10));
+  CHECK(student_t_quantile(.995, 10) == Approx(3.1692726726).epsilon(1e-10));
+  CHECK(student_t_quantile(.975, std::numeric_limits<double>::infinity()) == normal_quantile(.975));
+  for (const double v : {0.3, 1.0, 4.5, 77.0, 1e6})
+    for (const double p : {1e-12, 0.01, 0.4999, 0.5, 0.8, 0.999})
+      CHECK(student_t_cdf(student_t_quantile(p, v), v) == Approx(p).epsilon(1e-9));
+  CHECK(student_t_quantile(0, 3) == -std::numeric_limits<double>::infinity());
+  CHECK(std::isnan(student_t_cdf(1, 0)));
+  CHECK(std::isnan(student_t_quantile(1.5, 3)));
+}
+
+TEST_CASE("gamma functions have their closed forms, far into the tails") {
+  CHECK(log_gamma(1) == Approx(0).margin(1e-14));
+  CHECK(log_gamma(0.5) == Approx(0.5 * std::log(3.141592653589793)).epsilon(1e-13));
+  CHECK(log_gamma(11) == Approx(std::log(3628800.0)).epsilon(1e-14));
+  CHECK(log_beta(2, 3) == Approx(std::log(1. / 12)).epsilon(1e-13));
+  CHECK(log_beta(1, 1e9) == Approx(-std::log(1e9)).epsilon(1e-13)); // 1 / b
+  for (const double x : {1e-3, 1.0, 5.0, 40.0, 800.0}) {
+    CHECK(log_gamma_q(1, x) == Approx(-x).epsilon(1e-12));                                           // exponential
+    CHECK(log_gamma_q(3, x) == Approx(-x + std::log1p(x + x * x / 2)).epsilon(1e-11).margin(1e-15)); // Erlang
+    CHECK(log_gamma_p(1, x) == Approx(std::log(-std::expm1(-x))).margin(1e-14));
+    CHECK(std::exp(log_gamma_p(2.5, x)) + std::exp(log_gamma_q(2.5, x)) == Approx(1).epsilon(1e-13));
+  }
+  // A gamma variable of large shape is normal to first order.
+  CHECK(std::exp(log_gamma_p(1e8, 1e8)) == Approx(0.5).margin(1e-4));
+  CHECK(chi_squared_tail(3.841458820694124, 1) == Approx(0.05).epsilon(1e-12));
+  CHECK(chi_squared_tail(18.307038053275146, 10) == Approx(0.05).epsilon(1e-11));
+  CHECK(chi_squared_tail(3, 2) == Approx(std::exp(-1.5)).epsilon(1e-13));
+  CHECK(std::isnan(log_gamma_p(0, 1)));
+  CHECK(std::isnan(log_gamma_q(1, -1)));
+  CHECK(std::isnan(chi_squared_tail(1, 0)));
+}
+
+TEST_CASE("logarithms of tails stay finite where the tails underflow") {
+  for (const double x : {-5.0, 0.0, 3.0}) CHECK(log_normal_cdf(x) == Approx(std::log(normal_cdf(x))).epsilon(1e-13));
+  // Both branches meet, and the tail follows -x^2 / 2 - log(x sqrt(2 pi)).
+  CHECK(log_normal_cdf(-30.0000001) == Approx(log_normal_cdf(-29.9999999)).epsilon(1e-7));
+  CHECK(log_normal_cdf(-1e5) == Approx(-5e9 - std::log(1e5 * std::sqrt(2 * 3.141592653589793))).epsilon(1e-14));
+  CHECK(log_incomplete_beta(1000, 1, 1e-3) == Approx(1000 * std::log(1e-3)).epsilon(1e-13));
+  CHECK(log_incomplete_beta(2, 3, 0.4) == Approx(std::log(incomplete_beta(2, 3, 0.4))).epsilon(1e-13));
+  CHECK(log_incomplete_beta(2, 3, 0.9) == Approx(std::log(incomplete_beta(2, 3, 0.9))).epsilon(1e-13));
+}
