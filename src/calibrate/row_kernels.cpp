@@ -149,7 +149,63 @@ MCOMP_INLINE void exponentials_of(const T* row, std::size_t classes, double maxi
   });
 }
 
-// The three kernels for one instruction set: the same source, compiled for it.
+template <bool fused, class T>
+MCOMP_INLINE RowWeights weights_of(const T* row, std::size_t classes, double maximum, double scale, double* out) {
+  double sum[lanes] = {}, squares[lanes] = {};
+  for_each_block(row, classes, [&](const T* z, std::size_t at, std::size_t count) {
+    double e[lanes];
+    for (std::size_t l = 0; l < lanes; ++l) {
+      const double scaled = scale * (static_cast<double>(z[l]) - maximum);
+      const double t = scaled > least_exponent ? scaled : least_exponent;
+      e[l] = scaled > least_exponent ? exponential<fused>(t) : 0.0;
+      sum[l] += e[l];
+      squares[l] = multiply_add<fused>(e[l], e[l], squares[l]);
+    }
+    if (count == lanes)
+      std::copy_n(e, lanes, out + at); // of a constant length: registers, not memory
+    else
+      std::copy_n(e, count, out + at);
+  });
+  RowWeights result;
+  for (std::size_t l = 0; l < lanes; ++l) result.sum += sum[l], result.squares += squares[l];
+  return result;
+}
+
+template <class T> MCOMP_INLINE bool contains_of(const T* row, std::size_t count, T value) {
+  std::size_t j = 0;
+  constexpr std::size_t step = 64;
+  for (; j + step <= count; j += step) {
+    int found = 0;
+    for (std::size_t l = 0; l < step; ++l) found |= row[j + l] == value;
+    if (found) return true;
+  }
+  for (; j < count; ++j)
+    if (row[j] == value) return true;
+  return false;
+}
+
+template <bool fused>
+MCOMP_INLINE std::size_t add_probabilities_of(const double* e, std::size_t classes, double factor, double limit,
+                                              double* totals, std::uint32_t* above) {
+  std::size_t found = 0, j = 0;
+  for (; j + lanes <= classes; j += lanes) {
+    int any = 0;
+    for (std::size_t l = 0; l < lanes; ++l) {
+      totals[j + l] = multiply_add<fused>(factor, e[j + l], totals[j + l]);
+      any |= e[j + l] > limit;
+    }
+    if (any)
+      for (std::size_t l = 0; l < lanes; ++l)
+        if (e[j + l] > limit) above[found++] = static_cast<std::uint32_t>(j + l);
+  }
+  for (; j < classes; ++j) {
+    totals[j] = multiply_add<fused>(factor, e[j], totals[j]);
+    if (e[j] > limit) above[found++] = static_cast<std::uint32_t>(j);
+  }
+  return found;
+}
+
+// The kernels for one instruction set: the same source, compiled for it.
 #define MCOMP_ROW_KERNELS(name, fused, attributes)                                                                     \
   template <class T> struct name {                                                                                     \
     attributes static RowRange range(const T* row, std::size_t classes) noexcept { return range_of(row, classes); }    \
@@ -160,7 +216,18 @@ MCOMP_INLINE void exponentials_of(const T* row, std::size_t classes, double maxi
                                         double* out) noexcept {                                                        \
       exponentials_of<fused>(row, classes, maximum, scale, out);                                                       \
     }                                                                                                                  \
-    static constexpr RowKernels<T> table{range, moments, exponentials};                                                \
+    attributes static RowWeights weights(const T* row, std::size_t classes, double maximum, double scale,              \
+                                         double* out) noexcept {                                                       \
+      return weights_of<fused>(row, classes, maximum, scale, out);                                                     \
+    }                                                                                                                  \
+    attributes static bool contains(const T* row, std::size_t count, T value) noexcept {                               \
+      return contains_of(row, count, value);                                                                           \
+    }                                                                                                                  \
+    attributes static std::size_t add(const double* e, std::size_t classes, double factor, double limit,               \
+                                      double* totals, std::uint32_t* above) noexcept {                                 \
+      return add_probabilities_of<fused>(e, classes, factor, limit, totals, above);                                    \
+    }                                                                                                                  \
+    static constexpr RowKernels<T> table{range, moments, exponentials, weights, contains};                             \
   }
 
 MCOMP_ROW_KERNELS(Portable, false, );
@@ -180,6 +247,14 @@ template <class T> std::span<const RowKernels<T>* const> available_row_kernels()
   static constexpr const RowKernels<T>* all[] = {&Portable<T>::table};
   return all;
 #endif
+}
+
+AddProbabilities add_probabilities() noexcept {
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (cpu_features().avx512) return Avx512<double>::add;
+  if (cpu_features().avx2) return Avx2<double>::add;
+#endif
+  return Portable<double>::add;
 }
 
 template std::span<const RowKernels<float>* const> available_row_kernels<float>() noexcept;

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace mcomp::inline v0::calibrate::detail {
@@ -24,13 +25,27 @@ struct RowMoments {
   double zeroth = 0, first = 0, second = 0, third = 0;
 };
 
+/// Sums of e and e^2.
+struct RowWeights {
+  double sum = 0, squares = 0;
+};
+
 template <class T> struct RowKernels {
   RowRange (*range)(const T* row, std::size_t classes) noexcept;
   /// `scale` positive and finite.
   RowMoments (*moments)(const T* row, std::size_t classes, double maximum, double scale) noexcept;
   /// e of every element; those below exp(-708) are zero.
   void (*exponentials)(const T* row, std::size_t classes, double maximum, double scale, double* out) noexcept;
+  /// The same with their sums.
+  RowWeights (*weights)(const T* row, std::size_t classes, double maximum, double scale, double* out) noexcept;
+  /// Whether an element is `value`.
+  bool (*contains)(const T* row, std::size_t count, T value) noexcept;
 };
+
+/// totals[k] += factor e[k]; writes the positions of e above `limit` to `above`, and returns how many there are.
+using AddProbabilities = std::size_t (*)(const double* e, std::size_t classes, double factor, double limit,
+                                         double* totals, std::uint32_t* above) noexcept;
+[[nodiscard]] AddProbabilities add_probabilities() noexcept;
 
 /// Those that this processor can run, the portable ones first and the best last.
 template <class T> [[nodiscard]] std::span<const RowKernels<T>* const> available_row_kernels() noexcept;
