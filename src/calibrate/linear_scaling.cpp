@@ -124,7 +124,7 @@ Result<double> choose_penalty(const detail::FiniteRows& data, bool dirichlet, Li
   const std::vector<int> part = detail::stratified_parts(data.label, data.classes, folds, 0);
   options.regularization = Regularization::odir;
   double best = 0, best_nll = std::numeric_limits<double>::infinity();
-  for (const double penalty : {1e-3, 1e-2, 1e-1, 1., 1e1, 1e2, 1e3}) {
+  for (const double penalty : {1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1., 1e-1, 1e-2}) {
     options.weight_penalty = options.bias_penalty = penalty;
     double nll = 0;
     for (int fold = 0; fold < folds; ++fold) {
@@ -133,7 +133,8 @@ Result<double> choose_penalty(const detail::FiniteRows& data, bool dirichlet, Li
       MCOMP_TRY(scaling, fit_matrix_rows(detail::subset(data, inside), dirichlet, options));
       nll += held_out_nll(scaling, detail::subset(data, outside)) * static_cast<double>(outside.size());
     }
-    if (nll < best_nll) best_nll = nll, best = penalty;
+    if (nll >= best_nll) break; // the fits that follow are dearer, and worse
+    best_nll = nll, best = penalty;
   }
   return best;
 }

@@ -22,6 +22,11 @@ Status check_bins(int bins) {
                "take 15, as most papers do");
 }
 
+std::size_t padded_size(std::size_t classes) {
+  constexpr std::size_t block = detail::single_precision_block;
+  return (classes + block - 1) / block * block;
+}
+
 /// Sums for the error of every class by bins of equal width, over some of the rows.
 class ClasswiseSums {
  public:
@@ -31,23 +36,28 @@ class ClasswiseSums {
   /// `weights` are probabilities times `sum`. Most lie in the first bin, whose share is what all others leave of the
   /// total; so only those above its border are looked at one by one.
   void add(const double* weights, double sum, std::size_t label) {
-    const double M = static_cast<double>(bins_), limit = sum / M * (1 - 1e-12);
-    const std::size_t found = kernel_(weights, total_.size(), 1 / sum, limit, total_.data(), above_.data());
-    for (std::size_t i = 0; i < found; ++i) {
-      const double p = weights[above_[i]] / sum;
-      const std::size_t b = bin(p);
-      if (b == 0) continue;
-      Cell& cell = cells_[above_[i] * bins_ + b];
-      ++cell.count;
-      cell.confidence += p;
-    }
-    ++cells_[label * bins_ + bin(weights[label] / sum)].events;
+    count(weights, sum, label, kernel_(weights, total_.size(), 1 / sum, sum / border(), total_.data(), above_.data()));
+  }
+  /// The same of weights [padded_size(classes)] in single precision; every so many rows `flush` is needed, which adds
+  /// to double precision.
+  void add(const float* weights, double sum, std::size_t label) {
+    const std::size_t padded = padded_size(total_.size());
+    single_total_.resize(padded);
+    count(weights, sum, label,
+          single_kernel_(weights, padded, static_cast<float>(1 / sum), static_cast<float>(sum / border()),
+                         single_total_.data(), above_.data()));
+    if (++unflushed_ == 32) flush();
+  }
+  void flush() {
+    if (single_total_.empty()) return;
+    for (std::size_t k = 0; k < total_.size(); ++k) total_[k] += static_cast<double>(single_total_[k]);
+    std::fill(single_total_.begin(), single_total_.end(), 0.F);
+    unflushed_ = 0;
   }
 
   void join(const ClasswiseSums& other) {
     for (std::size_t k = 0; k < total_.size(); ++k) total_[k] += other.total_[k];
     for (std::size_t i = 0; i < cells_.size(); ++i) {
-      cells_[i].count += other.cells_[i].count;
       cells_[i].confidence += other.cells_[i].confidence;
       cells_[i].events += other.cells_[i].events;
     }
@@ -69,8 +79,19 @@ class ClasswiseSums {
 
  private:
   struct Cell {
-    double count = 0, confidence = 0, events = 0;
+    double confidence = 0, events = 0;
   };
+  /// A little more than M: what lies near a border is looked at too, and counts exactly.
+  [[nodiscard]] double border() const { return static_cast<double>(bins_) * (1 + 1e-6); }
+  template <class E> void count(const E* weights, double sum, std::size_t label, std::size_t found) {
+    for (std::size_t i = 0; i < found; ++i) {
+      const double p = static_cast<double>(weights[above_[i]]) / sum;
+      const std::size_t b = bin(p);
+      if (b == 0) continue;
+      cells_[above_[i] * bins_ + b].confidence += p;
+    }
+    ++cells_[label * bins_ + bin(static_cast<double>(weights[label]) / sum)].events;
+  }
   [[nodiscard]] std::size_t bin(double p) const {
     const double M = static_cast<double>(bins_);
     return static_cast<std::size_t>(std::clamp(std::ceil(M * p) - 1, 0.0, M - 1));
@@ -80,7 +101,10 @@ class ClasswiseSums {
   std::vector<double> total_;
   std::vector<Cell> cells_;
   std::vector<std::uint32_t> above_;
-  detail::AddProbabilities kernel_ = detail::add_probabilities();
+  std::vector<float> single_total_{};
+  int unflushed_ = 0;
+  detail::AddProbabilities<double> kernel_ = detail::add_probabilities<double>();
+  detail::AddProbabilities<float> single_kernel_ = detail::add_probabilities<float>();
 };
 
 /// What the pass over the rows leaves.
@@ -133,44 +157,93 @@ double sum_of(std::span<const double> values) {
   return sum;
 }
 
+/// Scores of a row whose largest weight is 1. Through the logits, since the weight of a label far below has lost its
+/// digits.
+void set_row(RowOutcomes& rows, std::size_t i, const detail::RowWeights& weights, double scaled_gap,
+             double label_weight, bool correct) {
+  rows.confidence[i] = 1 / weights.sum;
+  rows.correct[i] = correct;
+  rows.nll[i] = std::log(weights.sum) - scaled_gap;
+  rows.brier[i] = weights.squares / (weights.sum * weights.sum) - 2 * label_weight / weights.sum + 1;
+}
+
+template <class T> struct LogitRows {
+  std::span<const T> values{};
+  std::vector<std::size_t> label{};
+  std::size_t classes = 0;
+  double temperature = 1;
+
+  [[nodiscard]] const T* row(std::size_t i) const { return values.data() + i * classes; }
+};
+
+/// One row in double precision; false where it is invalid.
+template <class T>
+bool score_row(const LogitRows<T>& data, std::size_t i, std::span<double> weights, RowOutcomes& out,
+               ClasswiseSums* sums) {
+  const detail::RowKernels<T>& kernels = detail::row_kernels<T>();
+  const T* const row = data.row(i);
+  const std::size_t label = data.label[i];
+  const detail::RowRange range = kernels.range(row, data.classes);
+  if (!range.valid) return false;
+  const double gap = static_cast<double>(row[label]) - range.maximum, scale = 1 / data.temperature;
+  double sum = 0;
+  if (scale > 0 && std::isfinite(scale)) {
+    const detail::RowWeights w = kernels.weights(row, data.classes, range.maximum, scale, weights.data());
+    sum = w.sum;
+    set_row(out, i, w, gap * scale, weights[label], gap == 0 && !kernels.contains(row, label, row[label]));
+  } else { // the limits of the temperature
+    detail::exponentials_at(data.temperature, row, data.classes, range.maximum, weights.data());
+    sum = sum_of(weights);
+    set_row(out, i, weights, label, std::log(sum) - std::log(weights[label]));
+  }
+  if (sums) sums->add(weights.data(), sum, label);
+  return true;
+}
+
+/// Rows of many classes in single precision; those that need more care in double.
+std::size_t score_single(const LogitRows<float>& data, std::size_t first, std::size_t last, RowOutcomes& out,
+                         ClasswiseSums* sums) {
+  const detail::SinglePrecisionKernels& kernels = detail::single_precision_kernels();
+  const auto contains = detail::row_kernels<float>().contains;
+  const double scale = 1 / data.temperature;
+  std::vector<float> weights(padded_size(data.classes));
+  std::vector<double> weights_in_double(data.classes);
+  for (std::size_t i = first; i < last; ++i) {
+    const float* const row = data.row(i);
+    const std::size_t label = data.label[i];
+    float maximum = 0;
+    if (!kernels.maximum(row, data.classes, maximum)) {
+      if (!score_row(data, i, weights_in_double, out, sums)) return i;
+      continue;
+    }
+    const detail::RowWeights w = kernels.weights(row, data.classes, maximum, static_cast<float>(scale), weights.data());
+    const double gap = static_cast<double>(row[label]) - static_cast<double>(maximum);
+    set_row(out, i, w, gap * scale, static_cast<double>(weights[label]), gap == 0 && !contains(row, label, maximum));
+    if (sums) sums->add(weights.data(), w.sum, label);
+  }
+  if (sums) sums->flush();
+  return last;
+}
+
+constexpr std::size_t many_classes = 64;
+
 template <class T>
 Result<Pass> pass_over_logits(const TensorView& logits, const TensorView& labels, double temperature, int bins,
                               bool classwise, Executor* executor) {
   MCOMP_TRY(values, logits.values<T>("logits"));
   const auto rows = static_cast<std::size_t>(logits.size(0)), classes = static_cast<std::size_t>(logits.size(1));
   MCOMP_TRY(label, detail::read_labels(labels, rows, classes));
-  const detail::RowKernels<T>& kernels = detail::row_kernels<T>();
-  const double scale = 1 / temperature;
-  const bool limit = !(scale > 0 && std::isfinite(scale));
+  const LogitRows<T> data{values, std::move(label), classes, temperature};
+  // Within the range of single precision, with room.
+  const bool single = classes >= many_classes && temperature > 1e-30 && temperature < 1e30;
   std::size_t invalid = rows;
   Pass pass = pass_over(rows, classes, bins, classwise, executor, invalid,
                         [&](std::size_t first, std::size_t last, RowOutcomes& out, ClasswiseSums* sums) {
+                          if constexpr (std::is_same_v<T, float>)
+                            if (single) return score_single(data, first, last, out, sums);
                           std::vector<double> weights(classes);
-                          for (std::size_t i = first; i < last; ++i) {
-                            const T* const row = values.data() + i * classes;
-                            const detail::RowRange range = kernels.range(row, classes);
-                            if (!range.valid) return i;
-                            const double gap = static_cast<double>(row[label[i]]) - range.maximum;
-                            double sum = 0;
-                            if (limit) {
-                              detail::exponentials_at(temperature, row, classes, range.maximum, weights.data());
-                              sum = sum_of(weights);
-                              // Through the logit where there is one.
-                              const double log_weight = scale > 0 || std::isinf(gap) ? std::log(weights[label[i]]) : 0;
-                              set_row(out, i, weights, label[i], std::log(sum) - log_weight);
-                            } else {
-                              const detail::RowWeights w =
-                                  kernels.weights(row, classes, range.maximum, scale, weights.data());
-                              sum = w.sum;
-                              // The largest weight is 1. Through the logit: the weight of a label far below has lost
-                              // its digits.
-                              out.confidence[i] = 1 / sum;
-                              out.correct[i] = gap == 0 && !kernels.contains(row, label[i], row[label[i]]);
-                              out.nll[i] = std::log(sum) - gap * scale;
-                              out.brier[i] = w.squares / (sum * sum) - 2 * weights[label[i]] / sum + 1;
-                            }
-                            if (sums) sums->add(weights.data(), sum, label[i]);
-                          }
+                          for (std::size_t i = first; i < last; ++i)
+                            if (!score_row(data, i, weights, out, sums)) return i;
                           return last;
                         });
   if (invalid < rows) return detail::invalid_row("logits", invalid);

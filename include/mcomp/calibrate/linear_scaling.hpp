@@ -31,7 +31,7 @@ enum class Regularization {
 /// with fewer than 10 rows a parameter:
 enum class OverfitRule {
   refuse,     ///< an error that names the remedies
-  regularize, ///< ODIR with lambda = mu from 0.001, 0.01 ... 1000, the best NLL in 3-fold cross-validation
+  regularize, ///< ODIR with lambda = mu from 10^6, 10^5 ... 0.01, down to the least NLL in 3-fold cross-validation
   allow,
 };
 

@@ -85,7 +85,8 @@ struct RowOutcomes {
 // Errors of both: insufficient_data without rows; invalid_shape, invalid_dtype; invalid_value for NaN and for a label
 // outside 0 .. classes - 1; invalid_argument for the number of bins or the temperature.
 
-/// Of softmax(logits / temperature), as in calibrate/softmax.hpp, in one pass over the logits.
+/// Of softmax(logits / temperature), as in calibrate/softmax.hpp, in one pass over the logits. Exponentials of f32
+/// logits of 64 classes and more are single precision (2e-7 of themselves), all others double; sums are double.
 [[nodiscard]] MCOMP_API Result<CalibrationMetrics> measure_logits(const TensorView& logits, const TensorView& labels,
                                                                   double temperature = 1,
                                                                   const MetricOptions& options = {});
