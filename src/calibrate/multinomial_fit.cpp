@@ -101,17 +101,24 @@ std::vector<double> newton_step(Objective& objective, const LinearModel& model, 
   model.precondition(r.data(), z.data());
   q = z;
   double rz = dot(r, z);
-  const double enough = tolerance * tolerance * rz;
+  // Some directions change nothing, such as the same weights added to every class. There the gradient is rounding error,
+  // which a step must not divide by a curvature that is rounding error too: below `noise` nothing can be gained, and a
+  // direction whose curvature is not what the preconditioner expects by ten digits is such a one.
+  constexpr double noise = 1e-20, flat = 1e-10;
+  const double enough = std::max(tolerance * tolerance * rz, noise);
+  double expected = rz; // q^T M q
   const std::size_t most = std::min<std::size_t>(2 * m + 20, 2000);
   for (std::size_t n = 0; n < most && rz > enough; ++n) {
     objective.multiply(q, Hq);
     const double curvature = dot(q, Hq);
-    if (!(curvature > 0)) break; // only in directions without effect, by rounding
+    if (!(curvature > flat * expected)) break;
     const double alpha = rz / curvature;
     for (std::size_t i = 0; i < m; ++i) d[i] += alpha * q[i], r[i] -= alpha * Hq[i];
     model.precondition(r.data(), z.data());
     const double next = dot(r, z);
-    for (std::size_t i = 0; i < m; ++i) q[i] = z[i] + next / rz * q[i];
+    const double beta = next / rz;
+    for (std::size_t i = 0; i < m; ++i) q[i] = z[i] + beta * q[i];
+    expected = next + beta * beta * expected;
     rz = next;
   }
   return d;

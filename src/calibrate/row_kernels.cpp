@@ -10,8 +10,10 @@
 
 #if defined(__GNUC__)
 #define MCOMP_INLINE inline __attribute__((always_inline))
+#define MCOMP_RESTRICT __restrict__
 #else
 #define MCOMP_INLINE inline
+#define MCOMP_RESTRICT
 #endif
 
 namespace mcomp::inline v0::calibrate::detail {
@@ -280,27 +282,15 @@ MCOMP_INLINE RowWeights single_weights_of(const float* row, std::size_t classes,
 }
 
 template <bool fused, class E>
-MCOMP_INLINE std::size_t add_probabilities_of(const E* e, std::size_t classes, E factor, E limit, E* totals,
-                                              std::uint32_t* above) {
+MCOMP_INLINE std::size_t add_probabilities_of(const E* MCOMP_RESTRICT e, std::size_t classes, E factor, E limit,
+                                              E* MCOMP_RESTRICT totals, std::uint32_t* above) {
   std::size_t found = 0, j = 0;
   for (; j + wide <= classes; j += wide) {
-    E part[wide]; // a copy, so that the compiler need not fear that `totals` overlaps it
-    for (std::size_t l = 0; l < wide; ++l) part[l] = e[j + l];
-    for (std::size_t l = 0; l < wide; ++l) totals[j + l] = multiply_add<fused>(factor, part[l], totals[j + l]);
-    E high[lanes]; // compared in halves, which vectorizes
-    for (std::size_t l = 0; l < lanes; ++l) {
-      const E a = part[l] > part[l + 16] ? part[l] : part[l + 16];
-      const E b = part[l + 32] > part[l + 48] ? part[l + 32] : part[l + 48];
-      high[l] = a > b ? a : b;
-    }
-    E top[lanes / 2];
-    for (std::size_t l = 0; l < lanes / 2; ++l) top[l] = high[l] > high[l + 8] ? high[l] : high[l + 8];
-    for (std::size_t l = 0; l < lanes / 4; ++l) top[l] = top[l] > top[l + 4] ? top[l] : top[l + 4];
-    if (top[0] > limit || top[1] > limit || top[2] > limit || top[3] > limit)
-      for (std::size_t l = 0; l < lanes; ++l)
-        if (high[l] > limit)
-          for (std::size_t k = l; k < wide; k += lanes)
-            if (part[k] > limit) above[found++] = static_cast<std::uint32_t>(j + k);
+    for (std::size_t l = 0; l < wide; ++l) totals[j + l] = multiply_add<fused>(factor, e[j + l], totals[j + l]);
+    int count = 0; // of a whole number the sum has any order, so that it vectorizes
+    for (std::size_t l = 0; l < wide; ++l) count += e[j + l] > limit ? 1 : 0;
+    for (std::size_t k = j; count > 0; ++k)
+      if (e[k] > limit) above[found++] = static_cast<std::uint32_t>(k), --count;
   }
   for (; j < classes; ++j) {
     totals[j] = multiply_add<fused>(factor, e[j], totals[j]);
