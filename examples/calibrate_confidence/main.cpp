@@ -318,7 +318,7 @@ Result<example::ExitStatus> run(const Job& job, const std::filesystem::path& out
   if (!p) return p.error();
   const auto before = measure(rows->outputs, rows->are_probabilities, *rows, job, "before", &pool);
   if (!before) return before.error();
-  const auto after = measure(*p, true, *rows, job, "after: " + to_string(fitted->calibrator), &pool);
+  const auto after = measure(*p, true, *rows, job, "after: " + to_string(fitted->calibrator.method()), &pool);
   if (!after) return after.error();
   keep(report, "before", *before);
   keep(report, "after", *after);

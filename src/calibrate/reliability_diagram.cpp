@@ -81,7 +81,7 @@ std::string one(const ReliabilityDiagram& diagram, double offset) {
     svg += rectangle(x, py(high), w, py(low) - py(high),
                      bin.confidence > bin.accuracy
                          ? "fill=\"#e45756\" fill-opacity=\"0.35\" stroke=\"#e45756\" stroke-width=\"0.8\""
-                         : "fill=\"#f2b701\" fill-opacity=\"0.55\" stroke=\"#b88b00\" stroke-width=\"0.8\"");
+                         : "fill=\"#f4cf6b\" stroke=\"#b88b00\" stroke-width=\"0.8\"");
     const double part = static_cast<double>(bin.count) / static_cast<double>(most);
     svg += rectangle(x, base - histogram * part, w, histogram * part, "fill=\"#9aa5b1\"");
   }
@@ -156,10 +156,10 @@ std::string to_svg(std::span<const ReliabilityDiagram> diagrams) {
     const char* style;
     const char* label;
     double room;
-  } entries[] = {{"fill=\"#4c78a8\"", "accuracy", 76},
-                 {"fill=\"#e45756\" fill-opacity=\"0.35\" stroke=\"#e45756\"", "too confident", 98},
-                 {"fill=\"#f2b701\" fill-opacity=\"0.55\" stroke=\"#b88b00\"", "too modest", 88}};
-  double x = std::max(8., (total - 376) / 2);
+  } entries[] = {{"fill=\"#4c78a8\"", "accuracy", 84},
+                 {"fill=\"#e45756\" fill-opacity=\"0.35\" stroke=\"#e45756\"", "too confident", 114},
+                 {"fill=\"#f4cf6b\" stroke=\"#b88b00\"", "too modest", 100}};
+  double x = std::max(8., (total - 386) / 2);
   for (const auto& entry : entries) {
     svg += rectangle(x, tall - 22, 11, 11, entry.style) + text(x + 16, tall - 12, "start", entry.label);
     x += entry.room;

@@ -6,9 +6,11 @@
 
 #include "catch.hpp"
 #include "data.hpp"
+#include "mcomp/calibrate/calibration_test.hpp"
 #include "mcomp/calibrate/calibration_window.hpp"
 #include "mcomp/calibrate/kernel_calibration_error.hpp"
 #include "mcomp/calibrate/metrics.hpp"
+#include "mcomp/calibrate/probability_map.hpp"
 #include "mcomp/calibrate/softmax.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/core/random.hpp"
@@ -318,4 +320,10 @@ TEST_CASE("ten million rows are measured, tested and mapped", "[slow]") {
   CHECK(m.accuracy == Approx(.75).margin(1e-3));
   CHECK(m.ece < 1e-3); // chance: about .43 / sqrt(n / 8) a bin
   CHECK(m.ks < 1e-3);
+  const auto test = calibration_test(rows.confidence, rows.correct, CalibrationStatistic::ks, {.resamples = 9}).value();
+  CHECK(test.statistic == Approx(m.ks).epsilon(1e-9));
+  CHECK(test.p_value > .05);
+  const auto isotonic = fit_isotonic(rows.confidence, rows.correct).value();
+  CHECK(isotonic.mse_after <= isotonic.mse_before);
+  CHECK(isotonic.map(.75) == Approx(.75).margin(.02));
 }
