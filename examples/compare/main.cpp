@@ -10,7 +10,7 @@ int main(int argc, char** argv) {
   double margin = 0.01, confidence = 0.95;
   CLI::App& app = program.options();
   app.add_option("--baseline", options.baseline,
-                 "Outputs of the baseline (safetensors): FILE, or FILE:A-B for some rows")
+                 "Outputs of the baseline (safetensors): FILE, or FILE:A-B for rows A to B")
       ->required();
   app.add_option("--candidate", options.candidate, "Outputs of the candidate on the same rows")->required();
   auto* given = app.add_option("--criteria", criteria, "Criteria (JSON), in place of a margin");

@@ -45,26 +45,26 @@ void add_comparison_options(CLI::App& app, ComparisonOptions& options) {
 }
 
 Result<evaluate::Evaluation> compare_recorded(const ComparisonOptions& options, const evaluate::Criteria& criteria) {
-  const auto read = [](const std::string& text, const RecordedNames& names) -> Result<RecordedOutputs> {
-    const auto range = parse_row_range(text);
-    if (!range) return range.error();
-    return read_outputs(*range, names);
+  const auto read = [](const std::string& text, const char* option, const TensorNames& names) -> Result<Rows> {
+    const auto source = row_source(text, option);
+    if (!source) return source.error();
+    return read_rows(*source, names);
   };
-  RecordedNames candidate_names = options.names;
+  TensorNames candidate_names = options.names;
   if (!options.candidate_logits.empty() || !options.candidate_probabilities.empty()) {
     candidate_names.logits = options.candidate_logits;
     candidate_names.probabilities = options.candidate_probabilities;
   }
-  auto baseline = read(options.baseline, options.names);
+  auto baseline = read(options.baseline, "--baseline", options.names);
   if (!baseline) return baseline.error();
-  auto candidate = read(options.candidate, candidate_names);
+  auto candidate = read(options.candidate, "--candidate", candidate_names);
   if (!candidate) return candidate.error();
   if (baseline->labels != candidate->labels)
     return Error(ErrorCode::invalid_value, options.candidate + ": labels",
                  fmt::format("they are not those of {}: {} rows there, {} here", options.baseline, baseline->rows(),
                              candidate->rows()),
                  "record both models on the same rows in the same order");
-  if (!candidate->slicings.empty() && !baseline->slicings.empty() && candidate->slicings != baseline->slicings)
+  if (!candidate->slices.empty() && !baseline->slices.empty() && candidate->slices != baseline->slices)
     return Error(ErrorCode::invalid_value, options.candidate + ": slices",
                  fmt::format("they are not those of {}", options.baseline), "record the same slices with both models");
   const auto before = scores_of(*baseline, options.baseline_temperature);
@@ -75,7 +75,7 @@ Result<evaluate::Evaluation> compare_recorded(const ComparisonOptions& options, 
                              .version = {},
                              .inputs = {},
                              .labels = std::move(baseline->labels),
-                             .slicings = baseline->slicings.empty() ? candidate->slicings : baseline->slicings,
+                             .slicings = baseline->slices.empty() ? candidate->slices : baseline->slices,
                              .versions = {}};
   for (const std::string& cross : options.cross) {
     const auto comma = cross.find(',');

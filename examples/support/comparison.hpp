@@ -4,14 +4,14 @@
 
 #include "mcomp/evaluate/evaluation.hpp"
 #include "program.hpp"
-#include "recorded_outputs.hpp"
+#include "recorded_rows.hpp"
 
 namespace example {
 
 /// The options of programs that compare two files of recorded outputs.
 struct ComparisonOptions {
   std::string baseline, candidate;
-  RecordedNames names{};
+  TensorNames names{};
   std::string candidate_logits, candidate_probabilities; ///< where they have another name than the baseline's
   double baseline_temperature = 1, candidate_temperature = 1;
   std::string suite = "recorded outputs";

@@ -2,7 +2,20 @@
 
 // Everything that mcomp offers. Including single headers compiles faster.
 
+#include "mcomp/calibrate/calibration_error.hpp"
+#include "mcomp/calibrate/calibration_head.hpp"
+#include "mcomp/calibrate/calibration_test.hpp"
+#include "mcomp/calibrate/calibration_window.hpp"
+#include "mcomp/calibrate/calibrator.hpp"
+#include "mcomp/calibrate/conformal.hpp"
+#include "mcomp/calibrate/fit_report.hpp"
+#include "mcomp/calibrate/kernel_calibration_error.hpp"
+#include "mcomp/calibrate/linear_scaling.hpp"
 #include "mcomp/calibrate/metrics.hpp"
+#include "mcomp/calibrate/probability_map.hpp"
+#include "mcomp/calibrate/reliability_diagram.hpp"
+#include "mcomp/calibrate/selection.hpp"
+#include "mcomp/calibrate/slice_temperature.hpp"
 #include "mcomp/calibrate/softmax.hpp"
 #include "mcomp/calibrate/temperature.hpp"
 #include "mcomp/compress/artifact.hpp"

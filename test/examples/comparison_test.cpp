@@ -8,7 +8,7 @@
 #include "mcomp/core/random.hpp"
 #include "mcomp/evaluate/evaluation.hpp"
 #include "mcomp/io/safetensors.hpp"
-#include "recorded_outputs.hpp"
+#include "recorded_rows.hpp"
 #include "run_program.hpp"
 
 using namespace mcomp;
@@ -76,15 +76,15 @@ TEST_CASE("compare: recorded outputs row by row, slices by name") {
   run_program(MCOMP_COMPARE, files + "--margin 0.1");
   run_program(
       MCOMP_COMPARE,
-      fmt::format("--baseline '{}:0-100' --candidate '{}:0-100' --margin 0.001", baseline.string(), baseline.string()),
+      fmt::format("--baseline '{}:0-99' --candidate '{}:0-99' --margin 0.001", baseline.string(), baseline.string()),
       4);
   const auto plain = recorded("plain.safetensors", {0, 0}, false);
   run_program(MCOMP_COMPARE,
               fmt::format("--baseline '{}' --candidate '{}' --margin 0.01", plain.string(), plain.string()));
   // Other rows are another question.
   const auto mixed = run_program(
-      MCOMP_COMPARE,
-      fmt::format("--baseline '{}:0-100' --candidate '{}:100-200'", baseline.string(), baseline.string()), 1);
+      MCOMP_COMPARE, fmt::format("--baseline '{}:0-99' --candidate '{}:100-199'", baseline.string(), baseline.string()),
+      1);
   CHECK(mixed.at("error").at("subject").get<std::string>().find("labels") != std::string::npos);
   run_program(MCOMP_COMPARE,
               fmt::format("--baseline '{}:1900-2100' --candidate '{}'", baseline.string(), baseline.string()), 1);
@@ -126,24 +126,16 @@ TEST_CASE("gate: exit status 0, 3 and 4, of an evaluation and of outputs") {
   gate(average, fmt::format("--baseline '{}'", baseline.string()), 2);
 }
 
-TEST_CASE("recorded outputs: ranges of rows, names of slices, and what is refused") {
+TEST_CASE("recorded rows: ranges, names of slices, and what is refused") {
   using namespace example;
-  CHECK(parse_row_range("a.safetensors").value().path == "a.safetensors");
-  const RowRange range = parse_row_range("d:/a.safetensors:5-20").value();
-  CHECK(range.path == "d:/a.safetensors");
-  CHECK(range.begin == 5);
-  CHECK(range.end == 20);
-  CHECK_FALSE(parse_row_range("a:-7").value().begin);
-  CHECK(parse_row_range("a:7-").value().begin == 7);
-  for (const char* text : {"a:7-7", "a:9-7", "a:-", "a:1-2-3", "a:99999999999999999999-"}) {
-    INFO(text);
-    const auto wrong = parse_row_range(text);
-    REQUIRE_FALSE(wrong);
-    CHECK(mcomp_test::well_formed(wrong.error()));
-  }
+  CHECK_FALSE(row_source("a.safetensors", "--fit").value().first);
+  const RowSource range = row_source("d:/a.safetensors:5-20", "--fit").value();
+  CHECK(range.file == "d:/a.safetensors");
+  CHECK(range.first == 5);
+  CHECK(range.last == 20);
 
   const auto path = mcomp_test::temporary_folder() / "x.safetensors";
-  const auto read = [&](const Tensor& slices, const std::string& metadata) {
+  const auto read = [&](const Tensor& slices, const std::string& metadata, const RowSource& rows = {}) {
     TensorStore store;
     store.put("probabilities", Tensor::from(std::vector<double>{0.5, 0.5, 1, 0}, Shape{2, 2}).value());
     store.put("labels", Tensor::from(std::vector<std::uint8_t>{1, 0}, Shape{2}).value());
@@ -151,7 +143,7 @@ TEST_CASE("recorded outputs: ranges of rows, names of slices, and what is refuse
     REQUIRE(io::write_safetensors(path, store,
                                   metadata.empty() ? std::map<std::string, std::string>{}
                                                    : std::map<std::string, std::string>{{"slices", metadata}}));
-    return read_outputs({.path = path.string(), .begin = {}, .end = {}});
+    return read_rows({.file = path.string(), .first = rows.first, .last = rows.last}, {});
   };
   const Tensor one = Tensor::from(std::vector<std::int32_t>{1, -1}, Shape{2}).value();
   const Tensor two = Tensor::from(std::vector<std::int32_t>{1, 0, -1, 1}, Shape{2, 2}).value();
@@ -159,24 +151,30 @@ TEST_CASE("recorded outputs: ranges of rows, names of slices, and what is refuse
   for (const char* metadata :
        {R"(["eu", "us"])", R"({"region": ["eu", "us"]})", R"([["eu", "us"]])", R"({"0": "eu", "1": "us"})"}) {
     INFO(metadata);
-    const auto outputs = read(one, metadata).value();
-    REQUIRE(outputs.slicings.size() == 1);
-    CHECK(outputs.slicings[0].groups == named);
-    CHECK(outputs.slicings[0].group == std::vector<std::int32_t>{1, -1});
-    CHECK(outputs.probabilities);
-    CHECK(outputs.outputs.dtype() == DType::f64);
+    const Rows rows = read(one, metadata).value();
+    REQUIRE(rows.slices.size() == 1);
+    CHECK(rows.slices[0].groups == named);
+    CHECK(rows.slices[0].group == std::vector<std::int32_t>{1, -1});
+    CHECK(rows.are_probabilities);
+    CHECK(rows.outputs.dtype() == DType::f64);
+    CHECK(scores_of(rows).value().correct == std::vector<std::uint8_t>{0, 1});
   }
-  CHECK(read(one, "").value().slicings[0].groups == std::vector<std::string>{"0", "1"});
-  const auto pair = read(two, R"({"region": ["eu", "us"], "tier": ["x"]})").value();
-  REQUIRE(pair.slicings.size() == 2);
-  CHECK(pair.slicings[1].dimension == "tier");
-  CHECK(pair.slicings[1].groups == std::vector<std::string>{"x", "1"});
+  CHECK(read(one, "").value().slices[0].groups == std::vector<std::string>{"0", "1"});
+  const Rows pair = read(two, R"({"region": ["eu", "us"], "tier": ["x"]})").value();
+  REQUIRE(pair.slices.size() == 2);
+  CHECK(pair.slices[1].dimension == "tier");
+  CHECK(pair.slices[1].groups == std::vector<std::string>{"x", "1"});
+  // The last row by its number, and the end of the rows by theirs.
+  for (const std::int64_t last : {1, 2})
+    CHECK(read(one, "", {.file = {}, .first = 1, .last = last}).value().count() == 1);
+  CHECK_FALSE(read(one, "", {.file = {}, .first = 1, .last = 3}));
+  CHECK_FALSE(read(one, "", {.file = {}, .first = 2, .last = 2}));
   for (const auto& [slices, metadata] :
-       {std::pair(one, "{"), std::pair(one, "[1]"), std::pair(two, R"(["a", "b"])"), std::pair(two, R"({"a": []})"),
-        std::pair(Tensor::from(std::vector<std::int32_t>{1}, Shape{1}).value(), ""),
-        std::pair(Tensor::from(std::vector<std::int32_t>{1, -2}, Shape{2}).value(), ""),
+       {std::pair(one, "{"), std::pair(two, R"({"a": []})"), std::pair(two, R"({"a": [], "b": 3})"),
+        std::pair(one, R"(["eu", "eu"])"), std::pair(Tensor::from(std::vector<std::int32_t>{1}, Shape{1}).value(), ""),
         std::pair(Tensor::from(std::vector<float>{1, 2}, Shape{2}).value(), "")}) {
     const auto wrong = read(slices, metadata);
+    INFO(metadata);
     REQUIRE_FALSE(wrong);
     CHECK(mcomp_test::well_formed(wrong.error()));
     CHECK(wrong.error().subject().find("x.safetensors") != std::string::npos);
