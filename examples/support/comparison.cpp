@@ -61,8 +61,8 @@ Result<evaluate::Evaluation> compare_recorded(const ComparisonOptions& options, 
   if (!candidate) return candidate.error();
   if (baseline->labels != candidate->labels)
     return Error(ErrorCode::invalid_value, options.candidate + ": labels",
-                 fmt::format("they are not those of {}: {} rows there, {} here", options.baseline, baseline->rows(),
-                             candidate->rows()),
+                 fmt::format("they are not those of {}: {} rows there, {} here", options.baseline, baseline->count(),
+                             candidate->count()),
                  "record both models on the same rows in the same order");
   if (!candidate->slices.empty() && !baseline->slices.empty() && candidate->slices != baseline->slices)
     return Error(ErrorCode::invalid_value, options.candidate + ": slices",

@@ -16,7 +16,8 @@ using mcomp::detail::ObjectReader;
 
 namespace {
 
-constexpr const char *schema = "mcomp-artifact-1", *weight_only_schema = "mcomp-artifact-2";
+constexpr const char *schema = "mcomp-artifact-1", *weight_only_schema = "mcomp-artifact-2",
+                     *calibrated_schema = "mcomp-artifact-3";
 constexpr const char* weights_file = "model.safetensors";
 constexpr const char* manifest_file = "manifest.json";
 constexpr const char* scale_suffix = ".scale";
@@ -150,7 +151,8 @@ Result<quant::NetworkQuantization> read_quantization(const Json& json, const std
 Status write_artifact(const std::filesystem::path& folder, const Model& model, const Recipe& recipe, const Plan& plan) {
   Json quantized = Json::object();
   MCOMP_TRY(tensors, stored_tensors(model, quantized));
-  const char* written_schema = quantized.empty() ? schema : weight_only_schema;
+  // The least schema that has it all, so that older readers read what they can.
+  const char* written_schema = model.calibrator ? calibrated_schema : quantized.empty() ? schema : weight_only_schema;
   MCOMP_CHECK(
       io::write_safetensors(folder / weights_file, tensors, {{"format", written_schema}, {"recipe", recipe.name}}));
   MCOMP_TRY(written, MappedFile::open(folder / weights_file));
@@ -163,6 +165,7 @@ Status write_artifact(const std::filesystem::path& folder, const Model& model, c
                 {"quantization", quantization_to_json(model.quantization)}};
   if (!quantized.empty()) manifest["quantized"] = std::move(quantized);
   if (model.temperature) manifest["temperature"] = *model.temperature;
+  if (model.calibrator) manifest["calibrator"] = Json::parse(model.calibrator->to_json(), nullptr, false);
   manifest["recipe"] = Json::parse(to_json(recipe));
   manifest["plan"] = Json::parse(to_json(plan));
   return write_file(folder / manifest_file, manifest.dump(1) + "\n");
@@ -175,11 +178,13 @@ Result<Artifact> read_artifact(const std::filesystem::path& folder) {
   MCOMP_TRY(json, mcomp::detail::parse_json(text, subject));
   ObjectReader reader(json, subject);
   const std::string found_schema = reader.text("schema");
-  if (found_schema != schema && found_schema != weight_only_schema)
+  if (found_schema != schema && found_schema != weight_only_schema && found_schema != calibrated_schema)
     return Error(ErrorCode::version_mismatch, subject + ": schema",
-                 fmt::format("'{}' is neither '{}' nor '{}'", found_schema, schema, weight_only_schema),
+                 fmt::format("'{}' is neither '{}' nor '{}' nor '{}'", found_schema, schema, weight_only_schema,
+                             calibrated_schema),
                  "read it with the version that wrote it");
-  const Json* quantized = found_schema == weight_only_schema ? reader.child("quantized") : nullptr;
+  const Json* quantized = found_schema == schema ? nullptr : reader.child("quantized");
+  const Json* calibrator = found_schema == calibrated_schema ? reader.child("calibrator") : nullptr;
   Artifact artifact;
   artifact.library_version = reader.text("library_version");
   const std::string expected = reader.text("weights_sha256");
@@ -194,6 +199,11 @@ Result<Artifact> read_artifact(const std::filesystem::path& folder) {
   if (!network || !quantization || !recipe || !plan)
     return Error(ErrorCode::corrupt, subject, "network, quantization, recipe and plan are needed",
                  "write the artifact anew");
+  if (calibrator) {
+    MCOMP_TRY(read, calibrate::Calibrator::from_json(calibrator->dump(-1, ' ', false, Json::error_handler_t::replace),
+                                                     subject + ": calibrator"));
+    artifact.model.calibrator = read;
+  }
   MCOMP_TRY(mapped, MappedFile::open(folder / weights_file));
   Sha256 hash;
   hash.update(mapped->bytes());

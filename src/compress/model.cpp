@@ -79,12 +79,49 @@ std::string to_string(const Model& model) {
           fmt::format("{}{}{}", list.empty() ? "" : ", ", formats.size() > 1 ? fmt::format("{} ", count) : "", format);
     text += fmt::format(", {} tensors quantized weight-only ({})", model.quantized.size(), list);
   }
-  return text +
-         fmt::format(", {} bytes{}", model.stored_bytes(),
-                     model.temperature ? fmt::format(", temperature {:.4f}", *model.temperature) : std::string());
+  text += fmt::format(", {} bytes", model.stored_bytes());
+  if (model.temperature) text += fmt::format(", temperature {:.4f}", *model.temperature);
+  if (model.calibrator) text += fmt::format(", confidence by {}", *model.calibrator);
+  return text;
 }
 
+Result<Tensor> Model::probabilities(const TensorView& outputs) const {
+  const graph::Layer* last = network.find(network.output);
+  if (!last) return Error(ErrorCode::not_found, network.output, "the network has no such layer", "name its output");
+  const bool distributions = std::holds_alternative<graph::Softmax>(last->operation);
+  calibrate::Calibrator used;
+  if (calibrator) {
+    used = *calibrator;
+  } else if (temperature) {
+    MCOMP_TRY(scaled, calibrate::Calibrator::of(calibrate::TemperatureScaling{.temperature = *temperature}));
+    used = std::move(scaled);
+  }
+  if (!distributions) return used.probabilities(outputs);
+  MCOMP_TRY(logits, calibrate::log_probabilities(outputs));
+  return used.probabilities(logits);
+}
+
+namespace {
+
+/// Whether the calibrator is one for this network.
+Status check_calibrator(const Model& model) {
+  if (!model.calibrator) return {};
+  if (model.temperature)
+    return Error(ErrorCode::invalid_argument, "calibrator", "the model has a temperature too",
+                 "keep one of them: a temperature is a calibrator");
+  MCOMP_TRY(shapes, graph::infer_shapes(model.network));
+  const Shape& output = shapes.output[static_cast<std::size_t>(model.network.index(model.network.output))];
+  if (output.rank() != 1 || (model.calibrator->classes() != 0 && model.calibrator->classes() != output[0]))
+    return Error(ErrorCode::invalid_shape, "calibrator",
+                 fmt::format("it is for {} classes, the network gives {}", model.calibrator->classes(), output),
+                 "fit it on outputs of this network");
+  return {};
+}
+
+} // namespace
+
 Status check(const Model& model) {
+  MCOMP_CHECK(check_calibrator(model));
   const auto integers = integer_weights(model);
   for (const auto& [name, weight] : model.quantized) {
     if (!layer_of(model.network, name))
@@ -122,6 +159,7 @@ std::string fingerprint(const Model& model) {
                             p.symmetric));
   for (const auto& [name, weight] : model.quantized) hash.update(fmt::format("{} {}", name, fingerprint(weight)));
   if (model.temperature) hash.update(fmt::format("{}", std::bit_cast<std::uint64_t>(*model.temperature)));
+  if (model.calibrator) hash.update(model.calibrator->to_json());
   return to_hex(hash.finish());
 }
 

@@ -44,7 +44,7 @@ StrategyRegistry::StrategyRegistry() {
   for (const auto make :
        {detail::make_fold_batch_norm, detail::make_prune_filters, detail::make_rotate, detail::make_equalize,
         detail::make_smooth, detail::make_awq, detail::make_quantize, detail::make_quantize_weights,
-        detail::make_bias_correction, detail::make_calibrate_temperature}) {
+        detail::make_bias_correction, detail::make_calibrate_temperature, detail::make_calibrate_confidence}) {
     auto strategy = make();
     strategies_.emplace(strategy->name(), std::move(strategy));
   }

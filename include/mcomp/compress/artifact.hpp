@@ -12,11 +12,10 @@ namespace mcomp::inline v0::compress {
 /// under the weight's name (int8; narrower codes without gaps as uint8) and its scales under that name + ".scale"
 /// (f32). A tensor that is quantized weight-only has its codes or blocks under its name, and its scales (f32, f16 or
 /// bf16), zero points and table, those that its form has and no constant is, under that name + ".scale", ".zero_point"
-/// and
-/// ".codebook". The manifest holds
-/// the network, quantization, temperature, recipe, plan, fingerprints of the baseline model and of the calibration
-/// rows, the library's version, and the SHA-256 of the safetensors file, which reading verifies. Its schema is
-/// "mcomp-artifact-2" with tensors that are quantized weight-only, and "mcomp-artifact-1", as ever, without.
+/// and ".codebook". The manifest holds the network, quantization, temperature or calibrator, recipe, plan, fingerprints of
+/// the baseline model and of the calibration rows, the library's version, and the SHA-256 of the safetensors file, which
+/// reading verifies. Its schema is "mcomp-artifact-3" with a calibrator, "mcomp-artifact-2" with tensors that are
+/// quantized weight-only, and "mcomp-artifact-1", as ever, with neither.
 struct Artifact {
   Model model;
   Recipe recipe;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "mcomp/calibrate/calibrator.hpp"
 #include "mcomp/compress/quantized_weight.hpp"
 #include "mcomp/graph/network.hpp"
 #include "mcomp/quant/program.hpp"
@@ -24,6 +25,7 @@ struct Model {
   quant::NetworkQuantization quantization;            ///< layers that run in integers; empty: none
   std::optional<double> temperature;                  ///< divides the logits before the softmax
   std::map<std::string, QuantizedWeight> quantized{}; ///< weight-only, by name of the tensor
+  std::optional<calibrate::Calibrator> calibrator{};  ///< makes probabilities of logits, in place of a temperature
 
   /// True where nothing is quantized, in either way.
   [[nodiscard]] MCOMP_API bool in_full_precision() const noexcept;
@@ -32,6 +34,9 @@ struct Model {
   /// The fused program that runners of networks over images execute; what is quantized weight-only is in f32 there.
   /// Errors: those of quant::lower and `real_weights`.
   [[nodiscard]] MCOMP_API Result<quant::Program> program() const;
+  /// Calibrated probabilities f64 [samples, classes] of what the network gives: logits, or probabilities where it ends
+  /// in a softmax. Errors: those of calibrate::Calibrator::probabilities.
+  [[nodiscard]] MCOMP_API Result<Tensor> probabilities(const TensorView& outputs) const;
   /// Bytes of the tensors that the network uses, as they are stored.
   [[nodiscard]] MCOMP_API std::int64_t stored_bytes() const;
 };
@@ -41,10 +46,12 @@ struct Model {
 
 /// Whether all parts fit together: the network, the weights it uses, both ways of quantization.
 /// Errors: those of graph::check_weights and quant::lower; not_found for quantized tensors that no layer multiplies by;
-/// invalid_shape; invalid_argument for a weight that is quantized in both ways.
+/// invalid_shape, also for a calibrator of another number of classes; invalid_argument for a weight that is quantized
+/// in both ways, and for a model with both a temperature and a calibrator.
 [[nodiscard]] MCOMP_API Status check(const Model& model);
 
-/// Hexadecimal SHA-256 over the network, the weights it uses, both ways of quantization and the temperature.
+/// Hexadecimal SHA-256 over the network, the weights it uses, both ways of quantization and the temperature or
+/// calibrator.
 [[nodiscard]] MCOMP_API std::string fingerprint(const Model& model);
 
 /// Reads weights (safetensors) for a network. Errors: those of io::read_safetensors and graph::check_weights.

@@ -53,6 +53,11 @@
 //                          (all right, or no better than chance) leave it, and so does a temperature below 1 from
 //                          samples that are not held out: on what it was trained on, a network always seems to deserve
 //                          more confidence. The plan says so.
+//   calibrate_confidence   "method" ("select": by cross-validation; or a word of calibrate::Method), "held_out"
+//   (false),
+//                          "folds" (5), "seed" (1). Fits a calibrator on the same samples, and takes the identity where
+//                          it makes NLL worse on rows that it was not fitted on; without "held_out" also where it would
+//                          raise the mean confidence. It takes the place of a temperature.
 //
 // Combinations that make no sense are errors of `plan` before the first step works: see StepKind and
 // Strategy::check_place.

@@ -20,6 +20,7 @@ namespace mcomp::inline v0::compress::detail {
 [[nodiscard]] std::unique_ptr<Strategy> make_quantize_weights();
 [[nodiscard]] std::unique_ptr<Strategy> make_bias_correction();
 [[nodiscard]] std::unique_ptr<Strategy> make_calibrate_temperature();
+[[nodiscard]] std::unique_ptr<Strategy> make_calibrate_confidence();
 
 /// An error where a strategy without options is given some.
 [[nodiscard]] Status check_no_options(const std::string& strategy, const std::string& options);
@@ -51,6 +52,20 @@ namespace mcomp::inline v0::compress::detail {
 [[nodiscard]] Status run_rows(const Workbench& bench, graph::Runner& runner, const std::vector<std::int64_t>& rows,
                               const char* stage, const graph::Tap& tap,
                               const std::function<Status(const Tensor& output)>& each);
+
+/// What a classifier says about calibration samples, with their labels: what confidence is calibrated on.
+struct LabelledLogits {
+  Tensor logits;         ///< f32 [samples, classes]; of a network that ends in a softmax the logarithms of its output
+  Tensor labels;         ///< int32 [samples]
+  bool separate = false; ///< the samples set no range
+
+  /// "512 calibration samples", and whether they also set ranges
+  [[nodiscard]] std::string samples() const;
+};
+/// Runs the calibration samples that set no range, where there are enough of them, and otherwise those that do.
+/// Errors: unsupported where the network gives no [samples, classes]; those of running and of labels.
+[[nodiscard]] Result<LabelledLogits> labelled_logits(const std::string& strategy, const Model& model,
+                                                     const Workbench& bench, const char* stage);
 
 [[nodiscard]] mcomp::detail::Json to_json_value(const quant::Parameters& parameters);
 [[nodiscard]] Result<quant::Parameters> parameters_from_json(const mcomp::detail::Json& json, const std::string& where);

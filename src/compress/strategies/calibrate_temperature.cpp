@@ -1,5 +1,3 @@
-#include <cmath>
-
 #include "compress/strategies/builtin.hpp"
 #include "mcomp/calibrate/temperature.hpp"
 #include "mcomp/core/format.hpp"
@@ -35,33 +33,9 @@ class CalibrateTemperature final : public Strategy {
     MCOMP_TRY(held_out, read_held_out(options));
     MCOMP_CHECK(require_images(name(), model, "calibrate classifiers"));
     MCOMP_CHECK(require_samples(name(), bench, "fit the temperature on"));
-    MCOMP_TRY(labels, bench.calibration->labels());
-    // Rows that set ranges would do, but others are one more step away from what was fitted.
-    constexpr std::size_t enough = 100;
-    const bool separate = bench.other_rows.size() >= enough;
-    const std::vector<std::int64_t>& rows = separate ? bench.other_rows : bench.range_rows;
-    MCOMP_TRY(runner, bench.runner(model));
-    std::vector<float> logits;
-    std::int64_t classes = 0;
-    MCOMP_CHECK(run_rows(bench, *runner, rows, "fitting the temperature", {}, [&](const Tensor& output) -> Status {
-      if (output.rank() != 2)
-        return Error(ErrorCode::unsupported, name(),
-                     fmt::format("the network gives {}, not [samples, classes]", output), "calibrate classifiers");
-      MCOMP_TRY(values, output.values<float>("logits"));
-      classes = output.size(1);
-      logits.insert(logits.end(), values.begin(), values.end());
-      return {};
-    }));
-    if (std::holds_alternative<graph::Softmax>(model.network.find(model.network.output)->operation))
-      for (float& p : logits) p = std::log(p);
-    std::vector<std::int32_t> chosen;
-    for (const std::int64_t row : rows) chosen.push_back(labels[static_cast<std::size_t>(row)]);
-    const auto count = static_cast<std::int64_t>(rows.size());
-    MCOMP_TRY(logits_view, TensorView::of(std::span<const float>(logits), {count, classes}));
-    MCOMP_TRY(labels_view, TensorView::of(std::span<const std::int32_t>(chosen), {count}));
-    MCOMP_TRY(fit, calibrate::fit_temperature(logits_view, labels_view));
-    const std::string found =
-        fmt::format("{} on {} calibration samples{}", fit, count, separate ? "" : " that also set ranges");
+    MCOMP_TRY(rows, labelled_logits(name(), model, bench, "fitting the temperature"));
+    MCOMP_TRY(fit, calibrate::fit_temperature(rows.logits, rows.labels));
+    const std::string found = fmt::format("{} on {}", fit, rows.samples());
     mcomp::detail::Json parameters = mcomp::detail::Json::object();
     PlanEntry entry{"temperature", "left as it is", found, 0, 0, std::nullopt, std::nullopt};
     // A limit is no temperature: such samples say nothing about confidence, and the plan says that instead.
@@ -79,7 +53,10 @@ class CalibrateTemperature final : public Strategy {
     MCOMP_TRY(json, mcomp::detail::parse_json(decision.parameters, name()));
     ObjectReader reader(json, name());
     Model result = model;
-    if (reader.has("temperature")) result.temperature = reader.number("temperature");
+    if (reader.has("temperature")) {
+      result.temperature = reader.number("temperature");
+      result.calibrator.reset();
+    }
     MCOMP_CHECK(reader.finish());
     if (result.temperature && !(*result.temperature > 0))
       return Error(ErrorCode::corrupt, name(), fmt::format("temperature {}", *result.temperature), "plan again");

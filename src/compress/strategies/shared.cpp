@@ -2,6 +2,8 @@
 #include <array>
 #include <cstring>
 
+#include <cmath>
+
 #include "compress/strategies/builtin.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/prune/batch_norm_folding.hpp"
