@@ -111,7 +111,12 @@ Result<BootstrapEstimate> cluster_bootstrap(std::span<const std::int64_t> cluste
   result.bias = mean - result.estimate;
   result.standard_error = std::sqrt(squares / (count - 1));
 
-  double low = tail, high = 1 - tail;
+  // Resampling n clusters has (n - 1) / n of their variance, and knows no error of its estimate: the tails are those of
+  // Student's t, widened (Hesterberg, The American Statistician 69, 2015).
+  const auto clusters_drawn = static_cast<double>(n);
+  const double expanded =
+      normal_cdf(std::sqrt(clusters_drawn / (clusters_drawn - 1)) * student_t_quantile(tail, clusters_drawn - 1));
+  double low = expanded, high = 1 - expanded;
   if (options.method == BootstrapMethod::bca) {
     const std::size_t groups = std::min(n, most_groups);
     const auto leave_out = [&](std::size_t group, std::vector<std::int64_t>& rows) {
@@ -132,8 +137,8 @@ Result<BootstrapEstimate> cluster_bootstrap(std::span<const std::int64_t> cluste
       const double z = bias + normal_quantile(probability), scale = 1 - a * z;
       return scale > 0 ? normal_cdf(bias + z / scale) : z > 0 ? 1.0 : 0.0;
     };
-    low = corrected(tail);
-    high = corrected(1 - tail);
+    low = corrected(expanded);
+    high = corrected(1 - expanded);
   }
   MCOMP_TRY(lower, quantile(replicates, low, QuantileRule::linear));
   MCOMP_TRY(upper, quantile(replicates, high, QuantileRule::linear));

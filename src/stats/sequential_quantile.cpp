@@ -123,15 +123,22 @@ Result<SequentialQuantileTest> quantile_ab_test(const QuantileSketch& baseline, 
         border = bins[arm][at[arm]].upper;
         found = true;
       }
-    double evidence = 0;
+    // Evidence falls towards the quantile of a stream and rises behind it: bins before both quantiles or behind both
+    // have a better neighbour.
+    double up_to[2];
+    bool before = true, behind = true;
     for (const int arm : {0, 1}) {
-      double up_to = below[arm];
+      up_to[arm] = below[arm];
       if (at[arm] < bins[arm].size() && bins[arm][at[arm]].upper == border)
-        up_to += static_cast<double>(bins[arm][at[arm]++].count);
-      evidence += arms[arm](below[arm], up_to);
-      below[arm] = up_to;
+        up_to[arm] += static_cast<double>(bins[arm][at[arm]++].count);
+      const double favourite =
+          arms[arm].favourite() * static_cast<double>(arm == 0 ? baseline.count() : candidate.count());
+      before &= up_to[arm] < favourite;
+      behind &= below[arm] > favourite;
     }
-    least = std::min(least, evidence);
+    if (behind) break;
+    if (!before) least = std::min(least, arms[0](below[0], up_to[0]) + arms[1](below[1], up_to[1]));
+    std::copy(up_to, up_to + 2, below);
   }
   SequentialQuantileTest test;
   test.e_value = std::exp(std::min(least, 700.0));

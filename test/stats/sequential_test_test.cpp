@@ -59,6 +59,27 @@ TEST_CASE("a sequential test of a proportion is the beta-binomial mixture of its
   CHECK(greater.e_value() == Approx(less.e_value()).epsilon(1e-12));
 }
 
+TEST_CASE("a one-sided test of a proportion rejects where its boundary is crossed") {
+  const auto mixture = BetaBinomialMixture::create({.variance = 1000 * .09}, .1, .9, true).value();
+  Random random(12);
+  int rejected = 0;
+  for (int run = 0; run < 60; ++run) {
+    auto test = SequentialProportion::create({.null_value = .9, .alternative = Alternative::less}).value();
+    bool crossed = false;
+    double failures = 0;
+    for (int i = 1; i <= 300; ++i) {
+      const bool success = random.uniform() < .82;
+      failures += !success;
+      test.update(success);
+      crossed |= failures - .1 * i >= mixture.boundary(.09 * i, .05) + 1e-9;
+      CHECK(test.rejects() == crossed);
+    }
+    rejected += crossed;
+  }
+  CHECK(rejected > 20);
+  CHECK(rejected < 60);
+}
+
 TEST_CASE("the paired test's capital is the mean over its bets") {
   // By hand: null loss .1, observations +1, +1, 0, -1; the k-th bet risks .98 / 2^(k / 2) of what -1 or +1 would take.
   auto test = SequentialPairedDifference::create({.null_loss = .1}).value();

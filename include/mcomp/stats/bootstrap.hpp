@@ -2,7 +2,8 @@
 
 // An interval for any statistic of rows that come in clusters: requests of one user resemble each other, and treating
 // them as independent makes intervals too short. Whole clusters are drawn with replacement (Davison and Hinkley,
-// Bootstrap Methods, 1997, section 3.8; Efron, Better bootstrap confidence intervals, JASA 82, 1987, for BCa).
+// Bootstrap Methods, 1997, section 3.8; Efron, Better bootstrap confidence intervals, JASA 82, 1987, for BCa). Tails
+// are widened as Student's t demands for the number of clusters (Hesterberg, The American Statistician 69, 2015).
 //
 //     auto p95 = mcomp::stats::cluster_bootstrap(user_of_row, [&](std::span<const std::int64_t> rows) {
 //       return quantile_of(latency, rows);
