@@ -68,9 +68,8 @@ struct SequentialPairedOptions {
   double null_loss = 0;
   Alternative alternative = Alternative::two_sided;
   double alpha = 0.05;
-  double planned_pairs = 2000; ///< where the test is sharpest; it holds everywhere
-  double expected_disagreement =
-      0.05; ///< fraction of inputs on which one model alone is right: a guess, for sharpness too
+  double planned_pairs = 2000;         ///< where the test is sharpest; it holds everywhere
+  double expected_disagreement = 0.05; ///< fraction of inputs that one model alone gets right: a guess, for sharpness
 };
 
 /// Two models on the same inputs: observations -1, 0, 1, baseline right minus candidate right.
