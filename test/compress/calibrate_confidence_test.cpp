@@ -76,7 +76,7 @@ TEST_CASE("weights and calibrator are one artifact: confidence is a step of a re
       for (std::size_t k = 0; k < 4; ++k)
         distance += std::abs(found[row + k] - std::exp(static_cast<double>(z[row + k]) / 2) / sum);
     }
-    CHECK(distance / static_cast<double>(found.size()) < 0.03);
+    CHECK(distance / static_cast<double>(found.size()) < (std::string(method) == "isotonic" ? 0.06 : 0.03));
     CHECK(calibrated.probabilities(logits).value() == p);
 
     const auto folder = temporary_folder();

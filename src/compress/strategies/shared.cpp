@@ -1,8 +1,7 @@
 #include <algorithm>
 #include <array>
-#include <cstring>
-
 #include <cmath>
+#include <cstring>
 
 #include "compress/strategies/builtin.hpp"
 #include "mcomp/core/format.hpp"
@@ -110,6 +109,39 @@ Status run_rows(const Workbench& bench, graph::Runner& runner, const std::vector
     bench.context.report(stage, end, count);
   }
   return {};
+}
+
+std::string LabelledLogits::samples() const {
+  return fmt::format("{} calibration samples{}", labels.size(0), separate ? "" : " that also set ranges");
+}
+
+Result<LabelledLogits> labelled_logits(const std::string& strategy, const Model& model, const Workbench& bench,
+                                       const char* stage) {
+  MCOMP_TRY(labels, bench.calibration->labels());
+  // Rows that set ranges would do, but others are one more step away from what was fitted.
+  constexpr std::size_t enough = 100;
+  const bool separate = bench.other_rows.size() >= enough;
+  const std::vector<std::int64_t>& rows = separate ? bench.other_rows : bench.range_rows;
+  MCOMP_TRY(runner, bench.runner(model));
+  std::vector<float> logits;
+  std::int64_t classes = 0;
+  MCOMP_CHECK(run_rows(bench, *runner, rows, stage, {}, [&](const Tensor& output) -> Status {
+    if (output.rank() != 2)
+      return Error(ErrorCode::unsupported, strategy,
+                   fmt::format("the network gives {}, not [samples, classes]", output), "calibrate classifiers");
+    MCOMP_TRY(values, output.values<float>("logits"));
+    classes = output.size(1);
+    logits.insert(logits.end(), values.begin(), values.end());
+    return {};
+  }));
+  if (std::holds_alternative<graph::Softmax>(model.network.find(model.network.output)->operation))
+    for (float& p : logits) p = std::log(p);
+  std::vector<std::int32_t> chosen;
+  for (const std::int64_t row : rows) chosen.push_back(labels[static_cast<std::size_t>(row)]);
+  const auto count = static_cast<std::int64_t>(rows.size());
+  MCOMP_TRY(logits_tensor, Tensor::from(logits, {count, classes}));
+  MCOMP_TRY(labels_tensor, Tensor::from(chosen, {count}));
+  return LabelledLogits{std::move(logits_tensor), std::move(labels_tensor), separate};
 }
 
 Json to_json_value(const quant::Parameters& p) {
