@@ -103,8 +103,8 @@ class ClasswiseSums {
   std::vector<std::uint32_t> above_;
   std::vector<float> single_total_{};
   int unflushed_ = 0;
-  detail::AddProbabilities<double> kernel_ = detail::add_probabilities<double>();
-  detail::AddProbabilities<float> single_kernel_ = detail::add_probabilities<float>();
+  detail::AddProbabilities<double> kernel_ = detail::row_kernels<double>().add_probabilities;
+  detail::AddProbabilities<float> single_kernel_ = detail::row_kernels<float>().add_probabilities;
 };
 
 /// What the pass over the rows leaves.
@@ -203,7 +203,7 @@ bool score_row(const LogitRows<T>& data, std::size_t i, std::span<double> weight
 /// Rows of many classes in single precision; those that need more care in double.
 std::size_t score_single(const LogitRows<float>& data, std::size_t first, std::size_t last, RowOutcomes& out,
                          ClasswiseSums* sums) {
-  const detail::SinglePrecisionKernels& kernels = detail::single_precision_kernels();
+  const detail::SinglePrecisionKernels& kernels = detail::row_kernels<float>().single;
   const auto contains = detail::row_kernels<float>().contains;
   const double scale = 1 / data.temperature;
   std::vector<float> weights(padded_size(data.classes));
