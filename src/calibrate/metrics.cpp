@@ -31,7 +31,7 @@ std::size_t padded_size(std::size_t classes) {
 class ClasswiseSums {
  public:
   ClasswiseSums(std::size_t classes, int bins)
-      : bins_(static_cast<std::size_t>(bins)), total_(classes), cells_(classes * bins_), above_(classes) {}
+      : bins_(static_cast<std::size_t>(bins)), total_(classes), above_(classes) {}
 
   /// `weights` are probabilities times `sum`. Most lie in the first bin, whose share is what all others leave of the
   /// total; so only those above its border are looked at one by one.
@@ -55,7 +55,10 @@ class ClasswiseSums {
     unflushed_ = 0;
   }
 
-  void join(const ClasswiseSums& other) {
+  /// Both flushed. Settles both.
+  void join(ClasswiseSums& other) {
+    settle();
+    other.settle();
     for (std::size_t k = 0; k < total_.size(); ++k) total_[k] += other.total_[k];
     for (std::size_t i = 0; i < cells_.size(); ++i) {
       cells_[i].confidence += other.cells_[i].confidence;
@@ -63,7 +66,8 @@ class ClasswiseSums {
     }
   }
 
-  [[nodiscard]] double error(std::size_t rows) const {
+  [[nodiscard]] double error(std::size_t rows) {
+    settle();
     double sum = 0;
     for (std::size_t k = 0; k < total_.size(); ++k) {
       double first = total_[k];
@@ -87,25 +91,52 @@ class ClasswiseSums {
     for (std::size_t i = 0; i < found; ++i) {
       const double p = static_cast<double>(weights[above_[i]]) / sum;
       const std::size_t b = bin(p);
-      if (b == 0) continue;
-      cells_[above_[i] * bins_ + b].confidence += p;
+      if (b != 0) pending_.push_back({above_[i] * bins_ + b, p});
     }
-    ++cells_[label * bins_ + bin(static_cast<double>(weights[label]) / sum)].events;
+    pending_.push_back({label * bins_ + bin(static_cast<double>(weights[label]) / sum), -1});
+    if (pending_.size() + bins_ > most_pending) settle();
+  }
+  void settle() {
+    cells_.resize(total_.size() * bins_);
+    for (const auto& [cell, p] : pending_)
+      if (p < 0)
+        ++cells_[cell].events;
+      else
+        cells_[cell].confidence += p;
+    pending_.clear();
   }
   [[nodiscard]] std::size_t bin(double p) const {
     const double M = static_cast<double>(bins_);
     return static_cast<std::size_t>(std::clamp(std::ceil(M * p) - 1, 0.0, M - 1));
   }
 
+  /// What goes to a cell: a probability, or -1 for an event. Many cells do not fit into a cache beside the logits that
+  /// stream through it, so they are visited once for many rows.
+  struct Pending {
+    std::size_t cell = 0;
+    double confidence = 0;
+  };
+  static constexpr std::size_t most_pending = 1 << 14;
+
   std::size_t bins_;
   std::vector<double> total_;
-  std::vector<Cell> cells_;
+  std::vector<Cell> cells_{};
+  std::vector<Pending> pending_{};
   std::vector<std::uint32_t> above_;
   std::vector<float> single_total_{};
   int unflushed_ = 0;
-  detail::AddProbabilities<double> kernel_ = detail::add_probabilities<double>();
-  detail::AddProbabilities<float> single_kernel_ = detail::add_probabilities<float>();
+  detail::AddProbabilities<double> kernel_ = detail::row_kernels<double>().add_probabilities;
+  detail::AddProbabilities<float> single_kernel_ = detail::row_kernels<float>().add_probabilities;
 };
+
+Status check_cells(std::int64_t classes, int bins, bool classwise) {
+  constexpr std::int64_t most_cells = std::int64_t{1} << 22;
+  if (!classwise || classes <= most_cells / bins) return {};
+  return Error(ErrorCode::invalid_argument, "bins",
+               fmt::format("the errors of {} classes in {} bins each are asked, {} bins in all are possible", classes,
+                           bins, most_cells),
+               "take fewer bins, or set classwise to false");
+}
 
 /// What the pass over the rows leaves.
 struct Pass {
@@ -119,7 +150,9 @@ template <class Visit>
 Pass pass_over(std::size_t rows, std::size_t classes, int bins, bool classwise, Executor* executor,
                std::size_t& first_invalid, const Visit& visit) {
   constexpr std::size_t most_parts = 16, least_rows = 512;
-  const std::size_t parts = std::clamp<std::size_t>(rows / least_rows, 1, most_parts);
+  // Every part has its own cells, so of many there are fewer.
+  const bool many_cells = classwise && classes * static_cast<std::size_t>(bins) > (std::size_t{1} << 18);
+  const std::size_t parts = std::clamp<std::size_t>(rows / least_rows, 1, many_cells ? 4 : most_parts);
   Pass pass;
   pass.rows.confidence.resize(rows), pass.rows.nll.resize(rows), pass.rows.brier.resize(rows);
   pass.rows.correct.resize(rows);
@@ -203,7 +236,7 @@ bool score_row(const LogitRows<T>& data, std::size_t i, std::span<double> weight
 /// Rows of many classes in single precision; those that need more care in double.
 std::size_t score_single(const LogitRows<float>& data, std::size_t first, std::size_t last, RowOutcomes& out,
                          ClasswiseSums* sums) {
-  const detail::SinglePrecisionKernels& kernels = detail::single_precision_kernels();
+  const detail::SinglePrecisionKernels& kernels = detail::row_kernels<float>().single;
   const auto contains = detail::row_kernels<float>().contains;
   const double scale = 1 / data.temperature;
   std::vector<float> weights(padded_size(data.classes));
@@ -302,6 +335,7 @@ Result<Pass> pass_of_logits(const TensorView& logits, const TensorView& labels, 
   MCOMP_CHECK(check_bins(bins));
   MCOMP_CHECK(detail::check_temperature(temperature));
   MCOMP_CHECK(detail::check_rows(logits, "logits"));
+  MCOMP_CHECK(check_cells(logits.size(1), bins, classwise));
   return logits.dtype() == DType::f32
              ? pass_over_logits<float>(logits, labels, temperature, bins, classwise, executor)
              : pass_over_logits<double>(logits, labels, temperature, bins, classwise, executor);
@@ -311,6 +345,7 @@ Result<Pass> pass_of_probabilities(const TensorView& probabilities, const Tensor
                                    Executor* executor) {
   MCOMP_CHECK(check_bins(bins));
   MCOMP_CHECK(detail::check_rows(probabilities, "probabilities"));
+  MCOMP_CHECK(check_cells(probabilities.size(1), bins, classwise));
   return probabilities.dtype() == DType::f32
              ? pass_over_probabilities<float>(probabilities, labels, bins, classwise, executor)
              : pass_over_probabilities<double>(probabilities, labels, bins, classwise, executor);

@@ -101,9 +101,9 @@ std::vector<double> newton_step(Objective& objective, const LinearModel& model, 
   model.precondition(r.data(), z.data());
   q = z;
   double rz = dot(r, z);
-  // Some directions change nothing, such as the same weights added to every class. There the gradient is rounding error,
-  // which a step must not divide by a curvature that is rounding error too: below `noise` nothing can be gained, and a
-  // direction whose curvature is not what the preconditioner expects by ten digits is such a one.
+  // Some directions change nothing, such as the same weights added to every class. There the gradient is rounding
+  // error, which a step must not divide by a curvature that is rounding error too: below `noise` nothing can be gained,
+  // and a direction whose curvature is not what the preconditioner expects by ten digits is such a one.
   constexpr double noise = 1e-20, flat = 1e-10;
   const double enough = std::max(tolerance * tolerance * rz, noise);
   double expected = rz; // q^T M q

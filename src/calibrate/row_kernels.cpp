@@ -328,8 +328,8 @@ MCOMP_INLINE std::size_t add_probabilities_of(const E* MCOMP_RESTRICT e, std::si
                                                 float* out) noexcept {                                                 \
       return single_weights_of<fused>(row, classes, maximum, scale, out);                                              \
     }                                                                                                                  \
-    static constexpr SinglePrecisionKernels single{maximum, single_weights};                                           \
-    static constexpr RowKernels<T> table{range, moments, exponentials, weights, contains};                             \
+    static constexpr RowKernels<T> table{                                                                              \
+        range, moments, exponentials, weights, contains, add, {maximum, single_weights}};                              \
   }
 
 MCOMP_ROW_KERNELS(Portable, false, );
@@ -349,24 +349,6 @@ template <class T> std::span<const RowKernels<T>* const> available_row_kernels()
   static constexpr const RowKernels<T>* all[] = {&Portable<T>::table};
   return all;
 #endif
-}
-
-template <class E> AddProbabilities<E> add_probabilities() noexcept {
-#if defined(__x86_64__) && defined(__GNUC__)
-  if (cpu_features().avx512) return Avx512<E>::add;
-  if (cpu_features().avx2) return Avx2<E>::add;
-#endif
-  return Portable<E>::add;
-}
-template AddProbabilities<float> add_probabilities<float>() noexcept;
-template AddProbabilities<double> add_probabilities<double>() noexcept;
-
-const SinglePrecisionKernels& single_precision_kernels() noexcept {
-#if defined(__x86_64__) && defined(__GNUC__)
-  if (cpu_features().avx512) return Avx512<float>::single;
-  if (cpu_features().avx2) return Avx2<float>::single;
-#endif
-  return Portable<float>::single;
 }
 
 template std::span<const RowKernels<float>* const> available_row_kernels<float>() noexcept;

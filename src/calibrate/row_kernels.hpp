@@ -30,23 +30,10 @@ struct RowWeights {
   double sum = 0, squares = 0;
 };
 
-template <class T> struct RowKernels {
-  RowRange (*range)(const T* row, std::size_t classes) noexcept;
-  /// `scale` positive and finite.
-  RowMoments (*moments)(const T* row, std::size_t classes, double maximum, double scale) noexcept;
-  /// e of every element; those below exp(-708) are zero.
-  void (*exponentials)(const T* row, std::size_t classes, double maximum, double scale, double* out) noexcept;
-  /// The same with their sums.
-  RowWeights (*weights)(const T* row, std::size_t classes, double maximum, double scale, double* out) noexcept;
-  /// Whether an element is `value`.
-  bool (*contains)(const T* row, std::size_t count, T value) noexcept;
-};
-
 /// totals[k] += factor e[k]; writes the positions of e above `limit` to `above`, and returns how many there are.
 template <class E>
 using AddProbabilities = std::size_t (*)(const E* e, std::size_t classes, E factor, E limit, E* totals,
                                          std::uint32_t* above) noexcept;
-template <class E> [[nodiscard]] AddProbabilities<E> add_probabilities() noexcept;
 
 /// Metrics of many classes in single precision, at twice the speed: exponentials within 2e-7 of themselves, sums of 64
 /// interleaved parts that go to double precision every 4096 classes.
@@ -58,7 +45,20 @@ struct SinglePrecisionKernels {
   /// what is beyond the classes is set to 1e-38 too.
   RowWeights (*weights)(const float* row, std::size_t classes, float maximum, float scale, float* out) noexcept;
 };
-[[nodiscard]] const SinglePrecisionKernels& single_precision_kernels() noexcept;
+
+template <class T> struct RowKernels {
+  RowRange (*range)(const T* row, std::size_t classes) noexcept;
+  /// `scale` positive and finite.
+  RowMoments (*moments)(const T* row, std::size_t classes, double maximum, double scale) noexcept;
+  /// e of every element; those below exp(-708) are zero.
+  void (*exponentials)(const T* row, std::size_t classes, double maximum, double scale, double* out) noexcept;
+  /// The same with their sums.
+  RowWeights (*weights)(const T* row, std::size_t classes, double maximum, double scale, double* out) noexcept;
+  /// Whether an element is `value`.
+  bool (*contains)(const T* row, std::size_t count, T value) noexcept;
+  AddProbabilities<T> add_probabilities;
+  SinglePrecisionKernels single;
+};
 
 /// Those that this processor can run, the portable ones first and the best last.
 template <class T> [[nodiscard]] std::span<const RowKernels<T>* const> available_row_kernels() noexcept;

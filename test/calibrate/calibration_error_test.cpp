@@ -137,6 +137,17 @@ TEST_CASE("one pass over logits gives the same as every error by itself, whateve
   }
 }
 
+TEST_CASE("more bins of all classes than there is room for are refused, unless classes are not asked for") {
+  const Rows data = drawn(20, 64, 2, 9);
+  const auto refused = measure_logits(data.logits, data.labels, 1, {.bins = 1 << 20});
+  REQUIRE(!refused);
+  CHECK(refused.error().code() == ErrorCode::invalid_argument);
+  CHECK(mcomp_test::well_formed(refused.error()));
+  const auto without = measure_logits(data.logits, data.labels, 1, {.bins = 1 << 20, .classwise = false}).value();
+  CHECK(without.classwise_ece == 0);
+  CHECK(without.ece > 0);
+}
+
 TEST_CASE("adaptive classwise errors leave out what is below the threshold") {
   const auto p = Tensor::from(std::vector<double>{.9, .1, .6, .4, .2, .8, .5, .5}, {4, 2}).value();
   const auto labels = Tensor::from(std::vector<std::int32_t>{0, 1, 1, 0}, {4}).value();

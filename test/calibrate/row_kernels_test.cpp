@@ -58,6 +58,54 @@ TEMPLATE_TEST_CASE("the kernels of every instruction set are the formulas of a p
     }
 }
 
+TEMPLATE_TEST_CASE("the kernels of metrics are those of a plain loop, for every instruction set", "", float, double) {
+  for (const RowKernels<TestType>* kernels : available_row_kernels<TestType>())
+    for (const std::size_t classes : {1u, 15u, 63u, 64u, 65u, 200u, 5000u}) {
+      const std::vector<TestType> row = row_of<TestType>(classes, classes);
+      const double maximum = kernels->range(row.data(), classes).maximum;
+      std::vector<double> e(classes), plain(classes);
+      const RowWeights w = kernels->weights(row.data(), classes, maximum, .7, e.data());
+      kernels->exponentials(row.data(), classes, maximum, .7, plain.data());
+      CHECK(e == plain);
+      double sum = 0, squares = 0;
+      for (const double x : e) sum += x, squares += x * x;
+      CHECK(w.sum == Approx(sum).epsilon(1e-13));
+      CHECK(w.squares == Approx(squares).epsilon(1e-13));
+      for (const std::size_t at : {std::size_t{0}, classes / 2, classes - 1}) {
+        CHECK(kernels->contains(row.data(), classes, row[at]));
+        CHECK(!kernels->contains(row.data(), at, row[at]));
+      }
+      // Single precision, padded to whole blocks.
+      const std::vector<float> z(row.begin(), row.end());
+      std::vector<float> single((classes + single_precision_block - 1) / single_precision_block *
+                                single_precision_block);
+      float largest = 0;
+      CHECK(kernels->single.maximum(z.data(), classes, largest));
+      CHECK(largest == static_cast<float>(maximum));
+      const RowWeights s = kernels->single.weights(z.data(), classes, largest, .7F, single.data());
+      CHECK(s.sum == Approx(sum).epsilon(3e-7));
+      CHECK(s.squares == Approx(squares).epsilon(6e-7));
+      for (std::size_t j = 0; j < classes; ++j)
+        CHECK(single[j] == Approx(e[j]).epsilon(1e-5).margin(1e-37)); // of which rounding of t is most
+      auto odd = z;
+      odd[classes / 2] = std::numeric_limits<float>::quiet_NaN();
+      CHECK(!kernels->single.maximum(odd.data(), classes, largest));
+      odd[classes / 2] = -std::numeric_limits<float>::infinity();
+      CHECK(!kernels->single.maximum(odd.data(), classes, largest));
+      // Totals, and where the larger half lies.
+      std::vector<TestType> x(row), totals(classes, 1);
+      std::vector<std::uint32_t> above(classes), expected;
+      for (TestType& v : x) v = std::abs(v);
+      for (std::size_t j = 0; j < classes; ++j)
+        if (x[j] > 3) expected.push_back(static_cast<std::uint32_t>(j));
+      above.resize(
+          kernels->add_probabilities(x.data(), classes, TestType{2}, TestType{3}, totals.data(), above.data()));
+      CHECK(above == expected);
+      for (std::size_t j = 0; j < classes; ++j)
+        CHECK(totals[j] == Approx(1 + 2 * static_cast<double>(x[j])).epsilon(1e-6));
+    }
+}
+
 TEMPLATE_TEST_CASE("instruction sets that fuse alike give the same bits", "", float, double) {
   const auto kernels = available_row_kernels<TestType>();
   if (kernels.size() < 3) return; // needs AVX2 and AVX-512

@@ -40,7 +40,7 @@ reliability_bins(std::span<const double> confidences, std::span<const std::uint8
 
 struct MetricOptions {
   int bins = 15;
-  bool classwise = true;        ///< also the error of every class, for some more time a row
+  bool classwise = true; ///< also the error of every class, for some more time a row; up to 2^22 bins of all classes
   Executor* executor = nullptr; ///< null: the calling thread; the result does not depend on it
 };
 
