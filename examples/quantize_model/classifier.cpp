@@ -1,6 +1,7 @@
 #include "job.hpp"
 #include "mcomp/compress/artifact.hpp"
 #include "mcomp/core/format.hpp"
+#include "mcomp/evaluate/language.hpp"
 #include "mcomp/graph/reference_runner.hpp"
 #include "mcomp/stats/paired.hpp"
 #include "network.hpp"
@@ -58,8 +59,8 @@ Result<compress::Recipe> recipe(const Job& job) {
   return compress::Recipe::parse(text.dump(), "recipe of the command line");
 }
 
-Result<std::vector<std::int32_t>> predictions(const compress::Model& model, const compress::Samples& samples,
-                                              Executor& executor, ProgressLine& progress) {
+Result<Tensor> run_logits(const compress::Model& model, const compress::Samples& samples, Executor& executor,
+                          ProgressLine& progress) {
   auto program = model.program();
   if (!program) return program.error();
   auto runner = quant::simulated_runner(std::move(*program), {.executor = &executor});
@@ -67,10 +68,8 @@ Result<std::vector<std::int32_t>> predictions(const compress::Model& model, cons
   const auto images = samples.images();
   if (!images) return images.error();
   const std::int64_t count = samples.count();
-  auto logits = graph::run_batches(
-      **runner, *images, 50, [&](std::int64_t done) { progress.show(fmt::format("running {} of {}", done, count)); });
-  if (!logits) return logits.error();
-  return graph::predicted_classes(*logits);
+  return graph::run_batches(**runner, *images, 50,
+                            [&](std::int64_t done) { progress.show(fmt::format("running {} of {}", done, count)); });
 }
 
 } // namespace
@@ -95,10 +94,17 @@ Result<ExitStatus> quantize_classifier(const Job& job, Report& report) {
   if (!plan) return plan.error();
   const auto small = compress::apply(*plan, *model, context);
   if (!small) return small.error();
-  const auto before = predictions(*model, *test, pool, progress);
+  const auto reference = run_logits(*model, *test, pool, progress);
+  if (!reference) return reference.error();
+  const auto quantized = run_logits(*small, *test, pool, progress);
+  if (!quantized) return quantized.error();
+  const auto before = graph::predicted_classes(*reference), after = graph::predicted_classes(*quantized);
   if (!before) return before.error();
-  const auto after = predictions(*small, *test, pool, progress);
   if (!after) return after.error();
+  evaluate::LogitsDivergence divergence;
+  if (const Status updated = divergence.update(*reference, *quantized); !updated) return updated.error();
+  const auto moved = divergence.report();
+  if (!moved) return moved.error();
   progress.clear();
 
   for (const compress::Decision& decision : plan->decisions)
@@ -121,6 +127,8 @@ Result<ExitStatus> quantize_classifier(const Job& job, Report& report) {
   report.say("top1_fraction", top1_after, fmt::format("top-1 quantized    {:.2f} %", 100 * top1_after));
   report.say("lost_top1_fraction", top1_before - top1_after,
              fmt::format("loss               {:+.2f} points", 100 * (top1_before - top1_after)));
+  report.say("mean_kl_nats", moved->mean_kl, fmt::format("mean divergence    {:.5f} nats", moved->mean_kl));
+  report.keep("top1_agreement_fraction", moved->top1_agreement);
   std::int64_t weights = 0, bytes = 0;
   for (const auto& [layer, q] : small->quantization.weights) weights += q.codes.elements(), bytes += q.stored_bytes();
   const double bits = weights == 0 ? 32 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
@@ -132,6 +140,10 @@ Result<ExitStatus> quantize_classifier(const Job& job, Report& report) {
   report.keep("test_samples", labels->size());
   report.keep("calibration_samples", std::min(job.samples, calibration->count()));
   if (const Status written = compress::write_artifact(job.out, *small, *steps, *plan); !written) return written.error();
+  std::uintmax_t file_bytes = 0;
+  for (const char* file : {"model.safetensors", "manifest.json"})
+    file_bytes += std::filesystem::file_size(job.out / file);
+  report.say("file_bytes", file_bytes, fmt::format("files              {} bytes with the manifest", file_bytes));
   report.say("artifact", job.out.string(), fmt::format("artifact           {}", job.out.string()));
   return ExitStatus::done;
 }

@@ -10,8 +10,10 @@
 #include <fmt/format.h>
 
 #include "io/gguf_bytes.hpp"
+#include "mcomp/calibrate/calibrator.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/cost/prices.hpp"
+#include "mcomp/evaluate/evaluation.hpp"
 #include "mcomp/io/compressed_tensors.hpp"
 #include "mcomp/io/gguf_llama.hpp"
 #include "mcomp/io/safetensors.hpp"
@@ -207,6 +209,49 @@ void texts_seeds(Seeds& seeds, const fs::path& scratch) {
   seeds.text("plan", "small", to_json(mcomp_fuzz::small_artifact().plan));
 }
 
+/// An evaluation with everything in it, and a calibrator of every method.
+void trust_seeds(Seeds& seeds) {
+  Random random(11);
+  std::vector<float> logits;
+  std::vector<std::int32_t> labels;
+  evaluate::Slicing slicing{.dimension = "region", .groups = {"eu", "us"}};
+  constexpr std::int64_t rows = 400, classes = 3;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t k = 0; k < classes; ++k) logits.push_back(static_cast<float>(2 * random.normal()));
+    labels.push_back(static_cast<std::int32_t>(i % classes));
+    logits[static_cast<std::size_t>(i * classes + i % classes)] += 2;
+    slicing.group.push_back(static_cast<std::int32_t>(i % 2));
+  }
+  const Tensor z = Tensor::from(logits, {rows, classes}).value(), y = Tensor::from(labels, {rows}).value();
+  const auto suite = evaluate::Suite::freeze({.name = "s", .inputs = z, .labels = y, .slicings = {slicing}}).value();
+  const auto serve = [&](float factor) {
+    evaluate::Contender contender{.name = "c", .bytes = 10, .memory_bytes = 20, .monthly_cost = 3.0};
+    contender.predict = [factor](const TensorView& inputs) -> Result<evaluate::Answer> {
+      Tensor outputs = Tensor::copy_of(inputs).value();
+      auto values = outputs.mutable_values<float>();
+      for (std::size_t i = 0; i < values.size(); i += 3) values[i] *= factor;
+      return evaluate::Answer{.outputs = std::move(outputs), .stages = {{"model", 0.001}}};
+    };
+    return contender;
+  };
+  const evaluate::Criteria criteria{.max_accuracy_loss = 0.1,
+                                    .max_slice_accuracy_loss = 0.1,
+                                    .protected_slices = {{"region=eu", 0.2}},
+                                    .slice_latency_p99_seconds = {{"region=us", 1.0}}};
+  const auto evaluation =
+      evaluate::compare(serve(1), serve(0.5F), suite, criteria, {.exemplars = 1, .resamples = 30}).value();
+  seeds.text("evaluation", "whole", to_json(evaluation));
+  evaluate::Evaluation bare;
+  bare.criteria.min_samples = 1;
+  seeds.text("evaluation", "bare", to_json(bare));
+
+  calibrate::CalibratorOptions options{.slices = slicing.group};
+  options.linear.when_overfitting = calibrate::OverfitRule::regularize;
+  for (const calibrate::Method method : calibrate::all_methods())
+    if (const auto fitted = calibrate::fit_calibrator(method, z, y, options))
+      seeds.text("calibrator", to_string(method), fitted->calibrator.to_json());
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -215,6 +260,7 @@ int main(int argc, char** argv) {
   Seeds seeds(root);
   safetensors_seeds(seeds);
   sketch_seeds(seeds);
+  trust_seeds(seeds);
   compressed_tensors_seeds(seeds, root / "scratch");
   gguf_seeds(seeds);
   texts_seeds(seeds, root / "scratch");
