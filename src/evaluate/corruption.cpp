@@ -237,7 +237,7 @@ Result<Tensor> corrupt(const TensorView& images, Corruption corruption, int seve
                  fmt::format("{}: [samples, channels, height, width] is needed", images), "give them four axes");
   MCOMP_TRY(copy, Tensor::copy_of(images));
   MCOMP_CHECK(copy.dtype() == DType::uint8 ? corrupt_as<std::uint8_t>(copy, 255, *parameters, severity, seed, executor)
-                                        : corrupt_as<float>(copy, 1, *parameters, severity, seed, executor));
+                                           : corrupt_as<float>(copy, 1, *parameters, severity, seed, executor));
   return std::move(copy);
 }
 

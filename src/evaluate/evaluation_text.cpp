@@ -160,6 +160,12 @@ std::string title(const Evaluation& e) {
 
 std::string measured(const Evaluation& e) {
   std::string text = slice_table(e);
+  if (const auto harmed = harmed_slices(e.evidence); harmed && !harmed->empty()) {
+    std::vector<std::string> names;
+    for (const SliceLoss& loss : *harmed)
+      names.push_back(fmt::format("{} ({} points, p {:.2g})", loss.name, points(loss.loss), loss.adjusted_p_value));
+    text += fmt::format("\nShown to have lost accuracy, of all slices tested together: {}\n", join(names));
+  }
   if (const std::string lines = fairness_lines(e); !lines.empty()) text += "\nFairness\n\n" + lines;
   if (e.baseline_use && e.candidate_use)
     text += "\nRequests\n\n" + use_line("baseline", *e.baseline_use) + use_line("candidate", *e.candidate_use);

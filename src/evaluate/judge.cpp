@@ -5,6 +5,7 @@
 #include "mcomp/core/format.hpp"
 #include "mcomp/evaluate/verdict.hpp"
 #include "mcomp/stats/distributions.hpp"
+#include "mcomp/stats/multiple_testing.hpp"
 
 namespace mcomp::inline v0::evaluate {
 
@@ -482,6 +483,30 @@ Result<Verdict> judge(const Criteria& criteria, const Evidence& evidence) {
   if (criteria.min_samples) checks.push_back(judge_samples(*criteria.min_samples, evidence));
   verdict.outcome = joined(checks);
   return verdict;
+}
+
+Result<std::vector<SliceLoss>> harmed_slices(const Evidence& evidence, double level) {
+  if (!(level > 0 && level < 1))
+    return Error(ErrorCode::invalid_argument, "level", fmt::format("it is {}", level),
+                 "use one within (0, 1), such as 0.05");
+  std::vector<SliceLoss> losses;
+  std::vector<double> p_values;
+  for (const SliceEvidence& slice : evidence.slices) {
+    if (const Status valid = check_slice(slice); !valid) return valid.error().within(slice.name);
+    if (slice.accuracy.pairs() == 0) continue;
+    const auto b = static_cast<double>(slice.accuracy.only_baseline_right);
+    const auto c = static_cast<double>(slice.accuracy.only_candidate_right);
+    losses.push_back({.name = slice.name,
+                      .loss = slice.accuracy.loss(),
+                      .p_value = b + c == 0 ? 1 : 1 - stats::binomial_cdf(b - 1, b + c, 0.5)});
+    p_values.push_back(std::clamp(losses.back().p_value, 0.0, 1.0));
+  }
+  MCOMP_TRY(adjusted, stats::adjust_p_values(p_values, stats::Correction::benjamini_yekutieli));
+  for (std::size_t i = 0; i < losses.size(); ++i) losses[i].adjusted_p_value = adjusted[i];
+  std::erase_if(losses, [&](const SliceLoss& loss) { return loss.adjusted_p_value > level; });
+  std::stable_sort(losses.begin(), losses.end(),
+                   [](const SliceLoss& a, const SliceLoss& b) { return a.p_value < b.p_value; });
+  return losses;
 }
 
 } // namespace mcomp::inline v0::evaluate

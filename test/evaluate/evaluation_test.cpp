@@ -146,6 +146,32 @@ TEST_CASE("compare: passes on average and is rejected for one slice", "[evaluati
   CHECK(outcome({.max_memory_ratio = 1}) == Outcome::insufficient_data);
 }
 
+TEST_CASE("harmed slices: exact tests of all slices together", "[evaluation]") {
+  Evidence evidence;
+  const auto add = [&](std::string name, std::int64_t b, std::int64_t c, std::int64_t n) {
+    evidence.slices.push_back({.name = std::move(name), .accuracy = {n - b - c, b, c, 0}});
+  };
+  add("a=hurt", 12, 0, 100);
+  add("a=even", 5, 5, 100);
+  add("a=unclear", 4, 0, 100);
+  add("a=better", 0, 9, 100);
+  add("a=empty", 0, 0, 0);
+  const auto harmed = harmed_slices(evidence).value();
+  REQUIRE(harmed.size() == 1);
+  CHECK(harmed[0].name == "a=hurt");
+  CHECK(harmed[0].loss == 0.12);
+  CHECK(harmed[0].p_value == Approx(std::pow(0.5, 12)).epsilon(1e-9));
+  // Four tests, the smallest of them: p x 4 x (1 + 1/2 + 1/3 + 1/4).
+  CHECK(harmed[0].adjusted_p_value == Approx(std::pow(0.5, 12) * 4 * 25 / 12).epsilon(1e-9));
+  const auto lenient = harmed_slices(evidence, 0.4).value();
+  REQUIRE(lenient.size() == 2);
+  CHECK(lenient[1].name == "a=unclear");
+  CHECK(harmed_slices({}).value().empty());
+  CHECK_FALSE(harmed_slices(evidence, 0));
+  evidence.slices[0].accuracy.both_right = -1;
+  CHECK_FALSE(harmed_slices(evidence));
+}
+
 TEST_CASE("compare: the same numbers whatever the batch, and from recorded scores", "[evaluation]") {
   const Suite suite = numbered_suite();
   const Criteria criteria{.max_accuracy_loss = 0.05};

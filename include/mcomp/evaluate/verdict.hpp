@@ -193,6 +193,19 @@ struct Verdict {
 /// cannot be (negative counts, NaN, sizes or baseline costs that are not positive, limits out of order).
 [[nodiscard]] MCOMP_API Result<Verdict> judge(const Criteria& criteria, const Evidence& evidence);
 
+/// Whether a slice lost accuracy at all, as one test of many.
+struct SliceLoss {
+  std::string name{};
+  double loss = 0;    ///< observed
+  double p_value = 1; ///< exact, one-sided: of so many discordant pairs or more against the candidate by chance
+  double adjusted_p_value = 1; ///< of all slices together (Benjamini-Yekutieli: slices overlap)
+};
+
+/// Slices with an adjusted p-value of at most `level`, the smallest first: where a compression does harm, whatever the
+/// margins allow. Among those listed, on average at most the share `level` lost nothing. A slice that is absent is not
+/// shown to be unharmed. Errors: invalid_argument for the level, invalid_value for counts that cannot be.
+[[nodiscard]] MCOMP_API Result<std::vector<SliceLoss>> harmed_slices(const Evidence& evidence, double level = 0.05);
+
 /// Checks the numbers of criteria alone, as `judge` does. Error: invalid_argument.
 [[nodiscard]] MCOMP_API Status check(const Criteria& criteria);
 
