@@ -83,10 +83,10 @@ onednn3_build() {
   static_build "-Ddnnl_ROOT=$mirror"
   cmake --build build/static -j "$jobs" --target test_kernels
 }
-onednn3_tests() { ctest --test-dir build/static -R '^kernels' --no-tests=error --output-on-failure; }
+onednn3_tests() { ctest --test-dir build/static -R '^kernels' --no-tests=error --output-on-failure -j "$jobs"; }
 consumers() { test/consumer/run.sh build/consumer --shared build/release --static build/static; }
 packaging() { test/packaging.sh build/packaging "$shared_folder/tools"; }
-reproducible() { test/reproducible.sh build/reproducible --shared build/release --static build/static; }
+reproducible() { test/reproducible.sh build/reproducible --shared build/release; }
 abi() {
   test/abi.sh
   cmake/packaging/abi_check.sh || [ $? = 3 ] # 3: nothing was released yet

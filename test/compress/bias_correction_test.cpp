@@ -90,7 +90,7 @@ TEST_CASE("biases take back the mean shift of rounded weights, in integers and w
   }
 }
 
-TEST_CASE("learned rounding of layers that run in integers loses less than rounding to nearest") {
+TEST_CASE("learned rounding of layers that run in integers loses less than rounding to nearest", "[slow]") {
   const Model model = random_resnet();
   const Samples samples = random_images(64);
   const Tensor expected = outputs(model, samples);

@@ -226,7 +226,7 @@ TEST_CASE("importance-weighted search of Q3_K is at the optimum of the format", 
   }
 }
 
-TEST_CASE("importance-weighted search: the same of every weight", "[.every_weight]") {
+TEST_CASE("importance-weighted search: the same of every weight", "[.every_weight][slow]") {
   compare_with_ggml(std::size_t{1} << 18); // longer than any tensor of the models
 }
 

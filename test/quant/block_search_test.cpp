@@ -69,7 +69,7 @@ double exhaustive(const WeightedBlock& block, std::span<const float> levels, dou
 
 } // namespace
 
-TEST_CASE("the sweep over one scale equals an exhaustive search over all fp16 scales") {
+TEST_CASE("the sweep over one scale equals an exhaustive search over all fp16 scales", "[slow]") {
   const auto compare = [](BlockFormat format, std::uint64_t blocks) {
     const auto levels = codec(format).levels();
     for (std::uint64_t seed = 0; seed < blocks; ++seed) {
