@@ -81,14 +81,16 @@ class Run {
                       : mcomp::quant::simulated_runner(std::move(*program), {.executor = &pool_, .float_step = {}});
     if (!runner) return runner.error();
     const std::shared_ptr<mcomp::graph::Runner> shared = std::move(*runner);
-    evaluate::Contender contender{.name = name};
+    evaluate::Contender contender{.name = name, .probabilities = true};
     contender.bytes = model.stored_bytes();
-    contender.predict = [shared](const mcomp::TensorView& raw) -> Result<evaluate::Answer> {
+    contender.predict = [shared, model](const mcomp::TensorView& raw) -> Result<evaluate::Answer> {
       const auto input = mcomp::graph::normalize(shared->network().input, raw);
       if (!input) return input.error();
-      auto outputs = shared->run(*input);
+      const auto outputs = shared->run(*input);
       if (!outputs) return outputs.error();
-      return evaluate::Answer{.outputs = std::move(*outputs)};
+      auto probabilities = model.probabilities(*outputs); // weights and calibrator belong together
+      if (!probabilities) return probabilities.error();
+      return evaluate::Answer{.outputs = std::move(*probabilities)};
     };
     return contender;
   }
@@ -114,12 +116,61 @@ class Run {
     return compress::apply(*plan, model);
   }
 
+  [[nodiscard]] mcomp::Status attribute_steps(const FashionClassifier& own, const compress::Recipe& recipe,
+                                              const evaluate::Suite& suite);
+
   const Options& options_;
   std::filesystem::path out_;
   Report& report_;
   mcomp::ThreadPool pool_;
   ProgressLine progress_;
 };
+
+/// The steps of a recipe that calibrate confidence.
+compress::Recipe confidence_of(compress::Recipe recipe) {
+  std::erase_if(recipe.steps, [](const auto& step) { return !step.strategy.starts_with("calibrate_"); });
+  return recipe;
+}
+
+/// Which step brought which gain at which loss: the recipe, one step more every time.
+mcomp::Status Run::attribute_steps(const FashionClassifier& own, const compress::Recipe& recipe,
+                                   const evaluate::Suite& suite) {
+  std::vector<std::string> names;
+  for (const auto& step : recipe.steps) names.push_back(step.strategy);
+  const auto measure = [&](std::size_t done) -> Result<evaluate::StepMeasurement> {
+    compress::Recipe first = recipe;
+    first.steps.resize(done);
+    const auto model = done == 0 ? Result(own.model) : compressed(own.model, own.calibration, first);
+    if (!model) return model.error();
+    const auto contender = serve("", *model);
+    if (!contender) return contender.error();
+    const evaluate::CompareOptions options{.batch = options_.batch, .exemplars = 0, .resamples = 0};
+    evaluate::StepMeasurement measurement;
+    // Twice the same model: what is wanted is how fast it is, and what it says.
+    const auto evaluation = evaluate::compare(*contender, *contender, suite, {.min_samples = 1}, options);
+    if (!evaluation) return evaluation.error();
+    measurement.latency_seconds = evaluation->candidate_use->latency.p50.value;
+    measurement.bytes = model->stored_bytes();
+    const auto answer = contender->predict(suite.inputs());
+    if (!answer) return answer.error();
+    auto scores = evaluate::score_probabilities(answer->outputs, suite.labels());
+    if (!scores) return scores.error();
+    measurement.scores = std::move(*scores);
+    return measurement;
+  };
+  const auto steps = evaluate::attribute_steps(names, measure, {}, {.progress = progress_.sink()});
+  progress_.clear();
+  if (!steps) return steps.error();
+  Json table = Json::array();
+  for (const auto& step : *steps)
+    table.push_back({{"step", step.step},
+                     {"accuracy_loss_fraction", step.change.accuracy.loss()},
+                     {"mean_loss", step.change.loss_increase},
+                     {"bytes_ratio", *step.bytes_ratio},
+                     {"speedup_ratio", *step.speedup}});
+  report_.say("steps", std::move(table), fmt::format("\nBy step of the recipe, all images:\n\n{}", to_string(*steps)));
+  return {};
+}
 
 std::vector<std::string> failed_slices(const evaluate::Evaluation& evaluation) {
   std::vector<std::string> names;
@@ -178,7 +229,7 @@ Result<ExitStatus> Run::operator()() {
 
   // The baseline with what costs nothing done as well, so that layers can be put back one by one.
   compress::Recipe fold = *recipe, finer = *recipe;
-  std::erase_if(fold.steps, [](const auto& step) { return step.strategy != "fold_batch_norm"; });
+  std::erase_if(fold.steps, [](const auto& step) { return step.strategy == "quantize"; });
   for (auto& step : finer.steps)
     if (step.strategy == "quantize") {
       Json options = Json::parse(step.options, nullptr, false);
@@ -202,6 +253,8 @@ Result<ExitStatus> Run::operator()() {
     return report_evaluation(report_, *first);
   }
 
+  if (const auto done = attribute_steps(*own, *recipe, *suite); !done) return done.error();
+
   // Who is guilty: each layer back in f32 in turn, and alone in few bits, on the rows of the slice.
   std::vector<std::int64_t> rows;
   for (const std::string& slice : slices) {
@@ -220,7 +273,7 @@ Result<ExitStatus> Run::operator()() {
     if (!contender) return contender.error();
     const auto answer = contender->predict(guilty_rows->inputs());
     if (!answer) return answer.error();
-    return evaluate::score_logits(answer->outputs, guilty_rows->labels());
+    return evaluate::score_probabilities(answer->outputs, guilty_rows->labels());
   };
   const mcomp::Context context{.executor = nullptr, .progress = progress_.sink(), .cancellation = {}};
   const auto guilty = evaluate::attribute_layers(layers, scorer, {}, context);
@@ -240,7 +293,11 @@ Result<ExitStatus> Run::operator()() {
   std::vector<std::string> repaired;
   for (const auto& layer : guilty->layers) {
     repaired.push_back(layer.layer);
-    const auto model = compress::put_back(*candidate, *fine, repaired);
+    auto weights = compress::put_back(*candidate, *fine, repaired);
+    if (!weights) return weights.error();
+    // Other weights, other confidence: the calibrator is fitted again.
+    weights->calibrator.reset();
+    const auto model = compressed(*weights, own->calibration, confidence_of(*recipe));
     if (!model) return model.error();
     auto second = compared(*baseline, *model,
                            fmt::format("{}, {} in {}", recipe->name, fmt::join(repaired, " "), options_.repair), *suite,

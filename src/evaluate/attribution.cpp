@@ -45,9 +45,10 @@ Result<AttributedChange> change(const RowScores& before, const RowScores& after,
   return result;
 }
 
+/// Gains, for losses are stored; 0 less a loss, which is never minus zero.
 std::string points(const AttributedChange& change) {
-  return fmt::format("{:+.2f} [{:+.2f}, {:+.2f}]", -100 * change.accuracy.loss(), -100 * change.accuracy_loss.upper,
-                     -100 * change.accuracy_loss.lower);
+  return fmt::format("{:+.2f} [{:+.2f}, {:+.2f}]", 0 - 100 * change.accuracy.loss(),
+                     0 - 100 * change.accuracy_loss.upper, 0 - 100 * change.accuracy_loss.lower);
 }
 
 Error no_function(const char* name) {
