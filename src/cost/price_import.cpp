@@ -34,6 +34,10 @@ std::string lower_case(std::string_view text) {
   return result;
 }
 
+bool is_printable(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
 /// Digits with a point and nothing else: no sign, exponent, NaN or infinity, which no price list has.
 std::optional<double> plain_number(std::string_view text) {
   if (text.empty() || !std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || c == '.'; }))
@@ -151,6 +155,7 @@ class Table {
 /// The name of a row's type, which must be there and new.
 Status check_name(const std::string& name, const std::string& where, std::set<std::string>& names) {
   if (name.empty()) return corrupt(where, "the instance type is empty", "name it");
+  if (!is_printable(name)) return corrupt(where, "the instance type is not printable ASCII", "correct the cell");
   if (!names.insert(name).second)
     return corrupt(where, fmt::format("'{}' stands twice", name), "remove one of the rows");
   return {};
@@ -177,7 +182,10 @@ std::optional<std::size_t> on_demand_column(const Table& table) {
 Result<PriceImport> parse_hourly(const Table& table, std::size_t price_column, const std::string& subject) {
   MCOMP_TRY(name_column, table.column("instance_type"));
   const std::string& column = table.header()[price_column];
-  MCOMP_CHECK(table.column(column)); // which must be the only one of this name
+  MCOMP_TRY(only_column, table.column(column)); // of this name
+  if (only_column != price_column || !is_printable(column))
+    return corrupt(subject + ":1", "the column of the prices is not printable ASCII",
+                   "name it usd_per_hour_ondemand_linux");
   PriceImport result;
   std::string currency = column.substr(0, 3);
   for (char& c : currency)

@@ -123,6 +123,8 @@ TEST_CASE("lists that break a rule are refused with file and line") {
            {replaced(hourly, "0.051", "\"0.051\" 3"), "2026-07-20.csv:2", "quote"},
            {replaced(hourly, "a1.xlarge", "a1.large"), "2026-07-20.csv:3", "twice"},
            {replaced(hourly, "a1.large", ""), "2026-07-20.csv:2", "empty"},
+           {replaced(hourly, "a1.large", "a1\xFF"), "2026-07-20.csv:2", "ASCII"},
+           {replaced(hourly, "_linux", "_lin\xFFx"), "2026-07-20.csv:1", "ASCII"},
            {replaced(hourly, "instance_type", "type"), "2026-07-20.csv:1", "instance_type"},
            {replaced(hourly, "0.051", "unavailable"), "2026-07-20.csv", "no type has"},
            {replaced(monthly, "Memory", "Storage"), "2026-07-20.csv:1", "Memory"},
