@@ -12,7 +12,7 @@
 namespace mcomp_test {
 
 struct WorstRatios {
-  std::int64_t traces = 0, violations = 0;
+  std::int64_t traces = 0, deterministic_violations = 0, randomized_violations = 0;
   double deterministic = 0, randomized = 0; ///< largest cost / (promised ratio x optimum)
 };
 
@@ -70,7 +70,8 @@ inline WorstRatios worst_ratios(std::int64_t traces, std::uint64_t seed) {
     const double randomized = regret.randomized / (regret.offline * regret.ratios.randomized);
     worst.deterministic = std::max(worst.deterministic, deterministic);
     worst.randomized = std::max(worst.randomized, randomized);
-    worst.violations += deterministic > 1 + 1e-12 || randomized > 1 + 1e-12 ? 1 : 0;
+    worst.deterministic_violations += deterministic > 1 + 1e-12 ? 1 : 0;
+    worst.randomized_violations += randomized > 1 + 1e-12 ? 1 : 0;
   }
   return worst;
 }
