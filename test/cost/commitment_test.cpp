@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <limits>
 #include <numeric>
 
@@ -9,6 +10,7 @@
 #include "data.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/core/random.hpp"
+#include "mcomp/cost/price_import.hpp"
 
 using namespace mcomp;
 using cost::CommitmentOffer;
@@ -366,4 +368,48 @@ TEST_CASE("commitments refuse what is no demand and no price") {
   CHECK(refused([](auto& q) { q.probability = not_a_number; }));
   CHECK(refused([](auto& q) { q.months_until = -1; }));
   CHECK(refused([](auto& q) { q.hours_per_month = infinite; }));
+}
+
+TEST_CASE("published prices and traffic: the mix is the quantile of the cheapest term, and a short horizon avoids long "
+          "ones") {
+  const auto traffic_path = mcomp_test::data("traffic/twitter_requests_per_minute.csv");
+  const auto prices_path = mcomp_test::data("prices/x2iedn.32xlarge_all_terms.json");
+  if (!traffic_path || !prices_path) return;
+  // Machines of five requests a second, by hour, for the hour's busiest minute.
+  std::ifstream file(*traffic_path);
+  std::string line;
+  std::getline(file, line);
+  std::vector<std::int64_t> demand;
+  for (std::int64_t minute = 0; std::getline(file, line); ++minute) {
+    if (minute % 60 == 0) demand.push_back(0);
+    const double requests = std::stod(line.substr(line.find(',') + 1));
+    demand.back() = std::max(demand.back(), static_cast<std::int64_t>(std::ceil(requests / 60 / 5)));
+  }
+  CHECK(demand.size() == 528);
+  CHECK(*std::max_element(demand.begin(), demand.end()) == 61);
+
+  const auto price =
+      cost::import_prices(*prices_path, {.date = "2026-07-20"})->catalogue.find("x2iedn.32xlarge").value();
+  std::vector<double> amounts(demand.begin(), demand.end());
+  const auto check = [&](std::int64_t horizon, const char* name, double per_hour) {
+    const auto offers = cost::offers(price, {.horizon_months = horizon}).value();
+    REQUIRE(offers.size() == 13);
+    const CommitmentPlan plan = cost::commit(demand, offers).value();
+    const auto expected = cost::newsvendor(amounts, price.on_demand_per_hour, per_hour).value();
+    CHECK(plan.cost == Approx(expected.cost).epsilon(1e-12));
+    CHECK(plan.uncommitted_cost == Approx(expected.on_demand_cost).epsilon(1e-12));
+    CHECK(plan.cost < 0.95 * *plan.uncommitted_cost);
+    for (const auto& share : plan.shares)
+      if (share.name == name)
+        CHECK(static_cast<double>(share.count) == expected.reserved);
+      else if (share.name != "on demand")
+        CHECK(share.count == 0);
+  };
+  check(36, "36 months, all upfront, standard", 7.447412);
+  check(12, "12 months, all upfront, standard", 15.319521);
+  // With a third of the machines on spot the mix is cheaper still.
+  const auto with_spot =
+      cost::offers(price, {.cost_per_interruption = price.on_demand_per_hour / 2, .most_spot = 20}).value();
+  const auto without = cost::offers(price).value();
+  CHECK(cost::commit(demand, with_spot)->cost < cost::commit(demand, without)->cost);
 }

@@ -72,9 +72,8 @@ struct OnlineRun {
                                                          const OnlinePrices& prices, double threshold);
 
 /// What the best possible sequence of reservations costs to one who knows the demand: a flow of least cost along the
-/// hours, exact. O(rises of the demand x hours x log hours) in the worst case: a year of hours and a hundred machines
-/// take a while.
-/// Errors: as reserve_online.
+/// hours, exact. O(rises of the demand x hours x log hours) in the worst case; a year of hours and a hundred machines
+/// take some seconds. Errors: as reserve_online.
 [[nodiscard]] MCOMP_API Result<double> offline_commitment_cost(std::span<const std::int64_t> demand,
                                                                const OnlinePrices& prices);
 
