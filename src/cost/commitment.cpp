@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <set>
 
@@ -48,6 +49,37 @@ std::vector<std::int64_t> hours_above(std::span<const std::int64_t> demand) {
   return hours;
 }
 
+/// The number of the offer that must be full before this one.
+std::size_t tier_below(std::span<const CommitmentOffer> offers, const CommitmentOffer& offer) {
+  return static_cast<std::size_t>(
+      std::find_if(offers.begin(), offers.end(), [&](const CommitmentOffer& o) { return o.name == offer.after; }) -
+      offers.begin());
+}
+
+constexpr std::size_t most_tiers = 10;
+
+Status check_tiers(std::span<const CommitmentOffer> offers) {
+  const auto bad = [](const CommitmentOffer& offer, const std::string& rule, const char* remedy) {
+    return Error(ErrorCode::invalid_argument, fmt::format("offer '{}'", offer.name), rule, remedy);
+  };
+  std::size_t tiers = 0;
+  for (const CommitmentOffer& offer : offers) {
+    if (offer.after.empty()) continue;
+    if (++tiers > most_tiers)
+      return bad(offer, fmt::format("it is the tier number {}", tiers), "leave out tiers that are never reached");
+    const CommitmentOffer* below = &offer;
+    for (std::size_t steps = 0; !below->after.empty(); ++steps) {
+      const std::size_t j = tier_below(offers, *below);
+      if (j == offers.size() || !offers[j].most)
+        return bad(*below, fmt::format("after: '{}' is no offer with a limit", below->after), "name the tier below");
+      if (steps == offers.size())
+        return bad(offer, "its tiers lead back to itself", "let the lowest tier follow nothing");
+      below = &offers[j];
+    }
+  }
+  return {};
+}
+
 Status check_offers(std::span<const CommitmentOffer> offers, std::int64_t largest_demand) {
   if (offers.empty())
     return Error(ErrorCode::insufficient_data, "offers", "there is none", "pass at least the on-demand rate");
@@ -64,6 +96,7 @@ Status check_offers(std::span<const CommitmentOffer> offers, std::int64_t larges
       return invalid(subject, fmt::format("most is {}", *offer.most), "leave it out where there is no limit");
     capacity = std::min(largest_demand, capacity + std::min(offer.most.value_or(largest_demand), largest_demand));
   }
+  MCOMP_CHECK(check_tiers(offers));
   if (capacity < largest_demand)
     return Error(ErrorCode::invalid_argument, "offers",
                  fmt::format("they are limited to {} machines, but the demand reaches {}", capacity, largest_demand),
@@ -71,78 +104,132 @@ Status check_offers(std::span<const CommitmentOffer> offers, std::int64_t larges
   return {};
 }
 
+/// How many machines of an offer must and may be taken.
+struct Range {
+  std::int64_t least = 0, most = 0;
+};
+
+/// How many levels each offer serves, and the lowest of them; at what cost.
+struct Assignment {
+  double cost = std::numeric_limits<double>::infinity();
+  std::vector<std::int64_t> begins, counts;
+};
+
 /// The borders between the ranges of offers that are sorted by what use costs. Let V_j(X) be the least cost of serving
 /// the lowest X levels with the first j offers, and c_j(X) that of serving them all with offer j. Then
-///   V_j(X) = c_j(X) + min { W_j(Y) : X - most_j <= Y <= X },   W_j = V_{j-1} - c_j.
+///   V_j(X) = c_j(X) + min { W_j(Y) : X - most_j <= Y <= X - least_j },   W_j = V_{j-1} - c_j.
 /// c_{j-1} - c_j is convex, since use costs no less in j and higher levels are used less; so by induction W_j is
 /// convex, and the minimum over the window is at its least point, or at the end of the window next to that.
 class Stack {
  public:
-  Stack(std::span<const CommitmentOffer> offers, std::span<const std::int64_t> hours_above_level, std::int64_t hours)
-      : offers_(offers), levels_(static_cast<std::int64_t>(hours_above_level.size())), used_(1, 0.0) {
+  /// @param spare_levels  above the demand, never used: for machines that are taken to fill a tier
+  Stack(std::span<const CommitmentOffer> offers, std::span<const std::int64_t> hours_above_level, std::int64_t hours,
+        std::int64_t spare_levels)
+      : offers_(offers), needed_(static_cast<std::int64_t>(hours_above_level.size())), levels_(needed_ + spare_levels),
+        used_(1, 0.0), hours_(static_cast<double>(hours)) {
     for (const std::int64_t count : hours_above_level) used_.push_back(used_.back() + static_cast<double>(count));
-    hours_ = static_cast<double>(hours);
+    used_.resize(static_cast<std::size_t>(levels_) + 1, used_.back());
     order_.resize(offers.size());
     std::iota(order_.begin(), order_.end(), std::size_t{0});
     std::stable_sort(order_.begin(), order_.end(),
                      [&](std::size_t a, std::size_t b) { return offers[a].used_per_hour < offers[b].used_per_hour; });
   }
 
-  /// Hours that the levels from `begin` to `end` are used.
-  [[nodiscard]] double used(std::int64_t begin, std::int64_t end) const {
-    return used_[static_cast<std::size_t>(end)] - used_[static_cast<std::size_t>(begin)];
+  /// Hours that `count` levels from `begin` are used.
+  [[nodiscard]] double used(std::int64_t begin, std::int64_t count) const {
+    return used_[static_cast<std::size_t>(begin + count)] - used_[static_cast<std::size_t>(begin)];
   }
 
-  /// counts[offer], the levels that each serves, with the lowest of them in begins[offer].
-  void solve(std::vector<std::int64_t>& begins, std::vector<std::int64_t>& counts) {
-    struct Stage {
-      std::int64_t least = 0; ///< where W_j is least
-      std::int64_t most = 0;
-    };
+  /// The best assignment with every offer in its range; of infinite cost where there is none.
+  [[nodiscard]] Assignment solve(std::span<const Range> ranges) const {
     std::vector<Stage> stages;
-    // V of no offer: nothing but level 0 can be served. `reach` is the largest X with a finite V.
+    // V is finite from `low` to `high`; of no offer at level 0 alone.
+    std::int64_t low = 0, high = 0;
     std::vector<double> v(static_cast<std::size_t>(levels_) + 1, 0.0), w(v.size());
-    std::int64_t reach = 0;
     for (const std::size_t j : order_) {
-      const std::int64_t most = std::min(offers_[j].most.value_or(levels_), levels_);
-      std::int64_t least = 0;
-      for (std::int64_t y = 0; y <= reach; ++y) {
+      Stage stage{.range = {ranges[j].least, std::min(ranges[j].most, levels_)}, .low = low, .high = high, .best = low};
+      for (std::int64_t y = low; y <= high; ++y) {
         w[static_cast<std::size_t>(y)] = v[static_cast<std::size_t>(y)] - alone(j, y);
         // The larger border on a tie where this offer has a fee: fewer of it.
-        const double best = w[static_cast<std::size_t>(least)], here = w[static_cast<std::size_t>(y)];
-        if (here < best || (here == best && offers_[j].always_per_hour > 0)) least = y;
+        const double best = w[static_cast<std::size_t>(stage.best)], here = w[static_cast<std::size_t>(y)];
+        if (here < best || (here == best && offers_[j].always_per_hour > 0)) stage.best = y;
       }
-      const std::int64_t next = std::min(levels_, reach + most);
-      for (std::int64_t x = 0; x <= next; ++x)
-        v[static_cast<std::size_t>(x)] = alone(j, x) + w[static_cast<std::size_t>(border(least, most, reach, x))];
-      stages.push_back({least, most});
-      reaches_.push_back(reach);
-      reach = next;
+      low += stage.range.least;
+      high = std::min(levels_, high + stage.range.most);
+      if (low > high) return {};
+      for (std::int64_t x = low; x <= high; ++x)
+        v[static_cast<std::size_t>(x)] = alone(j, x) + w[static_cast<std::size_t>(stage.border(x))];
+      stages.push_back(stage);
     }
-    std::int64_t x = levels_;
+    if (high < needed_) return {};
+    std::int64_t x = std::max(low, needed_);
+    for (std::int64_t above = x; above <= high; ++above)
+      if (v[static_cast<std::size_t>(above)] < v[static_cast<std::size_t>(x)]) x = above;
+    Assignment result{.begins = std::vector<std::int64_t>(offers_.size()),
+                      .counts = std::vector<std::int64_t>(offers_.size())};
     for (std::size_t i = stages.size(); i-- > 0;) {
-      const std::int64_t y = border(stages[i].least, stages[i].most, reaches_[i], x);
-      begins[order_[i]] = y;
-      counts[order_[i]] = x - y;
+      const std::int64_t y = stages[i].border(x);
+      result.begins[order_[i]] = y;
+      result.counts[order_[i]] = x - y;
       x = y;
     }
+    result.cost = 0;
+    for (std::size_t j = 0; j < offers_.size(); ++j) {
+      // Of an offer without a fee nothing is taken that is not used.
+      if (offers_[j].always_per_hour == 0)
+        result.counts[j] = std::max<std::int64_t>(0, std::min(result.counts[j], needed_ - result.begins[j]));
+      result.cost += cost(j, result);
+    }
+    return result;
+  }
+
+  /// Of one offer's share.
+  [[nodiscard]] double cost(std::size_t j, const Assignment& assignment) const {
+    return offers_[j].always_per_hour * hours_ * static_cast<double>(assignment.counts[j]) +
+           offers_[j].used_per_hour * used(assignment.begins[j], assignment.counts[j]);
   }
 
  private:
+  struct Stage {
+    Range range;
+    std::int64_t low = 0, high = 0; ///< where W is finite
+    std::int64_t best = 0;          ///< where it is least
+
+    [[nodiscard]] std::int64_t border(std::int64_t x) const {
+      return std::clamp(best, std::max(low, x - range.most), std::min(high, x - range.least));
+    }
+  };
+
   [[nodiscard]] double alone(std::size_t j, std::int64_t x) const {
     return offers_[j].always_per_hour * hours_ * static_cast<double>(x) + offers_[j].used_per_hour * used(0, x);
   }
-  static std::int64_t border(std::int64_t least, std::int64_t most, std::int64_t reach, std::int64_t x) {
-    return std::clamp(least, std::max<std::int64_t>(0, x - most), std::min(reach, x));
-  }
 
   std::span<const CommitmentOffer> offers_;
-  std::int64_t levels_;
+  std::int64_t needed_, levels_;
   std::vector<double> used_; ///< hours that the levels below x are used
   double hours_ = 0;
   std::vector<std::size_t> order_;
-  std::vector<std::int64_t> reaches_;
 };
+
+/// The range of every offer if the tiers in `open`, a bit each, are reached and the others are not; empty where one is
+/// reached without that below it.
+std::vector<Range> ranges(std::span<const CommitmentOffer> offers, std::uint64_t open, std::int64_t unlimited) {
+  std::vector<Range> result(offers.size());
+  for (std::size_t j = 0; j < offers.size(); ++j)
+    result[j].most = std::min(offers[j].most.value_or(unlimited), unlimited);
+  std::uint64_t bit = 1;
+  for (std::size_t j = 0; j < offers.size(); ++j) {
+    if (offers[j].after.empty()) continue;
+    if ((open & bit) == 0)
+      result[j].most = 0;
+    else
+      result[tier_below(offers, offers[j])].least = *offers[tier_below(offers, offers[j])].most;
+    bit <<= 1;
+  }
+  for (const Range& range : result)
+    if (range.least > range.most) return {};
+  return result;
+}
 
 } // namespace
 
@@ -180,26 +267,37 @@ Result<Newsvendor> newsvendor(std::span<const double> demand, double on_demand_p
 
 Result<CommitmentPlan> commit(std::span<const std::int64_t> demand, std::span<const CommitmentOffer> offers) {
   MCOMP_CHECK(check_demand(demand));
-  MCOMP_CHECK(check_offers(offers, *std::max_element(demand.begin(), demand.end())));
-  const std::vector<std::int64_t> above = hours_above(demand);
+  const std::int64_t largest = *std::max_element(demand.begin(), demand.end());
+  MCOMP_CHECK(check_offers(offers, largest));
+  // Machines that are not needed are taken for a full tier only; one beyond every fleet is never filled.
+  std::int64_t spare = 0;
+  std::uint64_t choices = 1;
+  for (const CommitmentOffer& offer : offers) {
+    if (offer.after.empty()) continue;
+    choices *= 2;
+    spare = std::min(most_machines, spare + std::min(most_machines, *offers[tier_below(offers, offer)].most));
+  }
+  const double hours = static_cast<double>(demand.size()), levels = static_cast<double>(largest + spare);
   // No sum on the way is larger than this one, so none overflows if it does not.
-  const double hours = static_cast<double>(demand.size()), levels = static_cast<double>(above.size());
   for (const CommitmentOffer& offer : offers)
     MCOMP_CHECK(check_cost((offer.always_per_hour + offer.used_per_hour) * hours * levels * 4));
-  Stack stack(offers, above, static_cast<std::int64_t>(demand.size()));
-  std::vector<std::int64_t> begins(offers.size()), counts(offers.size());
-  stack.solve(begins, counts);
-  CommitmentPlan plan{.shares = {}, .hours = static_cast<std::int64_t>(demand.size())};
+  const Stack stack(offers, hours_above(demand), static_cast<std::int64_t>(demand.size()), spare);
+  Assignment best;
+  for (std::uint64_t open = 0; open < choices; ++open)
+    if (const std::vector<Range> allowed = ranges(offers, open, largest + spare); !allowed.empty())
+      if (Assignment assignment = stack.solve(allowed); assignment.cost < best.cost) best = std::move(assignment);
+  if (best.counts.empty())
+    return Error(ErrorCode::invalid_argument, "offers", "their limits and tiers do not serve the largest demand",
+                 "add an offer without limit, such as on demand");
+  CommitmentPlan plan{.shares = {}, .hours = static_cast<std::int64_t>(demand.size()), .cost = best.cost};
   for (std::size_t j = 0; j < offers.size(); ++j) {
     const CommitmentOffer& offer = offers[j];
-    CommitmentShare share{
-        .name = offer.name, .count = counts[j], .used_hours = stack.used(begins[j], begins[j] + counts[j])};
-    share.cost =
-        offer.always_per_hour * hours * static_cast<double>(share.count) + offer.used_per_hour * share.used_hours;
-    plan.cost += share.cost;
-    plan.shares.push_back(std::move(share));
-    if (offer.always_per_hour > 0 || offer.most) continue;
-    const double alone = offer.used_per_hour * stack.used(0, static_cast<std::int64_t>(above.size()));
+    plan.shares.push_back({.name = offer.name,
+                           .count = best.counts[j],
+                           .used_hours = stack.used(best.begins[j], best.counts[j]),
+                           .cost = stack.cost(j, best)});
+    if (offer.always_per_hour > 0 || offer.most || !offer.after.empty()) continue;
+    const double alone = offer.used_per_hour * stack.used(0, largest);
     plan.uncommitted_cost = std::min(plan.uncommitted_cost.value_or(alone), alone);
   }
   MCOMP_CHECK(check_cost(plan.cost));

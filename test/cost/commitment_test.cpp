@@ -39,15 +39,23 @@ double cost_of(const std::vector<std::int64_t>& demand, const std::vector<Commit
   return cost;
 }
 
-/// All numbers of all offers up to the largest demand.
+/// A tier that is taken stands on full ones.
+bool allowed(const std::vector<CommitmentOffer>& offers, const std::vector<std::int64_t>& counts) {
+  for (std::size_t j = 0; j < offers.size(); ++j)
+    for (std::size_t below = 0; below < offers.size(); ++below)
+      if (counts[j] > 0 && offers[j].after == offers[below].name && counts[below] < offers[below].most) return false;
+  return true;
+}
+
+/// All numbers of all offers up to the largest demand, or to a limit above it, which a tier may be filled to.
 double brute_force(const std::vector<std::int64_t>& demand, const std::vector<CommitmentOffer>& offers) {
   const std::int64_t largest = *std::max_element(demand.begin(), demand.end());
   std::vector<std::int64_t> counts(offers.size(), 0);
   double best = std::numeric_limits<double>::infinity();
   for (;;) {
-    best = std::min(best, cost_of(demand, offers, counts));
+    if (allowed(offers, counts)) best = std::min(best, cost_of(demand, offers, counts));
     std::size_t j = 0;
-    while (j < counts.size() && counts[j] == std::min(largest, offers[j].most.value_or(largest))) counts[j++] = 0;
+    while (j < counts.size() && counts[j] == offers[j].most.value_or(largest)) counts[j++] = 0;
     if (j == counts.size()) return best;
     ++counts[j];
   }
@@ -140,6 +148,47 @@ TEST_CASE("the optimal mix equals brute force on 1000 random instances") {
   }
   CHECK(limited > 500);
   CHECK(mixed > 300);
+}
+
+TEST_CASE("the optimal mix with volume discounts equals brute force") {
+  Random random(77);
+  int reached = 0, wasteful = 0;
+  for (int i = 0; i < 400; ++i) {
+    const std::int64_t largest = 1 + static_cast<std::int64_t>(random.below(5));
+    std::vector<std::int64_t> demand(1 + random.below(8));
+    for (auto& d : demand) d = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(largest) + 1));
+    const double first = 0.3 + 0.6 * random.uniform();
+    std::vector<CommitmentOffer> offers{
+        {.name = "tier 2", .always_per_hour = first * 0.8 * random.uniform(), .after = "tier 1"},
+        {.name = "on demand", .used_per_hour = 1},
+        {.name = "tier 1", .always_per_hour = first, .most = static_cast<std::int64_t>(random.below(4))}};
+    if (random.below(4) == 0) offers[2] = {.name = "tier 1", .always_per_hour = 0.1, .used_per_hour = 0.8, .most = 2};
+    if (random.below(2) != 0) {
+      offers[0].most = 1 + static_cast<std::int64_t>(random.below(2));
+      offers.push_back(
+          {.name = "tier 3", .always_per_hour = 0.1 * random.uniform(), .used_per_hour = 0.2, .after = "tier 2"});
+    }
+    const CommitmentPlan plan = cost::commit(demand, offers).value();
+    INFO("instance " << i);
+    CHECK(plan.cost == Approx(brute_force(demand, offers)).epsilon(1e-12).margin(1e-12));
+    std::vector<std::int64_t> counts;
+    for (const auto& share : plan.shares) counts.push_back(share.count);
+    CHECK(allowed(offers, counts));
+    CHECK(cost_of(demand, offers, counts) == Approx(plan.cost).epsilon(1e-12).margin(1e-12));
+    reached += counts[0] > 0;
+    wasteful += counts[0] + counts[2] > *std::max_element(demand.begin(), demand.end());
+  }
+  CHECK(reached > 50);
+  CHECK(wasteful > 5);
+  // A tier that is filled for the next one's sake alone: 2 x 2 x 0.1 for machines that never run.
+  const std::vector<CommitmentOffer> offers{{.name = "on demand", .used_per_hour = 1},
+                                            {.name = "tier 1", .always_per_hour = 0.1, .used_per_hour = 0.8, .most = 2},
+                                            {.name = "tier 2", .always_per_hour = 0.05, .after = "tier 1"}};
+  const CommitmentPlan plan = cost::commit(std::vector<std::int64_t>{2, 2}, offers).value();
+  CHECK(plan.cost == Approx(0.6).epsilon(1e-12));
+  CHECK(plan.shares[1].count == 2);
+  CHECK(plan.shares[1].used_hours == 0);
+  CHECK(plan.shares[2].count == 2);
 }
 
 TEST_CASE("families are separate optima") {
@@ -338,6 +387,18 @@ TEST_CASE("commitments refuse what is no demand and no price") {
   CHECK(code(demand, {{.name = "x", .used_per_hour = 1, .most = 2}}) == ErrorCode::invalid_argument);
   CHECK(code(demand, {{.name = "", .used_per_hour = 1}}) == ErrorCode::invalid_argument);
   CHECK(code(demand, {good[0], good[0]}) == ErrorCode::invalid_argument);
+  CHECK(code(demand, {good[0], {.name = "tier", .after = "absent"}}) == ErrorCode::invalid_argument);
+  CHECK(code(demand, {good[0], {.name = "tier", .after = "on demand"}}) == ErrorCode::invalid_argument);
+  CHECK(code(demand, {good[0], {.name = "a", .most = 1, .after = "b"}, {.name = "b", .most = 1, .after = "a"}}) ==
+        ErrorCode::invalid_argument);
+  std::vector<CommitmentOffer> tiers{good[0], {.name = "tier 0", .always_per_hour = 0.5, .most = 1}};
+  for (int i = 1; i <= 11; ++i)
+    tiers.push_back(
+        {.name = fmt::format("tier {}", i), .always_per_hour = 0.5, .most = 1, .after = fmt::format("tier {}", i - 1)});
+  CHECK(code(demand, tiers) == ErrorCode::invalid_argument);
+  tiers.pop_back();
+  // Two machines are worth reserving, the third is needed in one hour of three.
+  CHECK(cost::commit(demand, tiers)->cost == Approx(0.5 * 6 + 1).epsilon(1e-12));
 
   const cost::ExpiryQuestion question{.demand = {1, 2},
                                       .staying = 0,

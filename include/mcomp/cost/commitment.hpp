@@ -45,6 +45,8 @@ struct CommitmentOffer {
   double always_per_hour = 0;         ///< paid for every hour, used or not: a fee spread over the term
   double used_per_hour = 0;           ///< paid for an hour of use only
   std::optional<std::int64_t> most{}; ///< of it, at one time: a volume tier, or what tolerates interruption
+  /// The offer that must be taken to its `most` before this one can be had: the tier below in a volume discount.
+  std::string after{};
   friend bool operator==(const CommitmentOffer&, const CommitmentOffer&) = default;
 };
 
@@ -67,11 +69,13 @@ struct CommitmentPlan {
   friend bool operator==(const CommitmentPlan&, const CommitmentPlan&) = default;
 };
 
-/// The cheapest mix of `offers` that serves every hour of `demand`, exact: O(hours + levels x offers). Of equally cheap
-/// mixes one with fewer commitments.
-/// Errors: insufficient_data for no hour or no offer; invalid_value for rates that are negative, NaN or infinite, a
-/// negative demand or one beyond 10 million machines, a negative limit, costs that overflow; invalid_argument where the
-/// limits together do not serve the largest demand, and for names that are empty or stand twice.
+/// The cheapest mix of `offers` that serves every hour of `demand`, exact: O(hours + levels x offers), and as often as
+/// there are choices of tiers to open. A tier may be filled with machines that are not needed, where the price of the
+/// next one is worth it. Of equally cheap mixes one with fewer commitments. Errors: insufficient_data for no hour or no
+/// offer; invalid_value for rates that are negative, NaN or infinite, a negative demand or one beyond 10 million
+/// machines, a negative limit, costs that overflow; invalid_argument where the limits together do not serve the largest
+/// demand, for names that are empty or stand twice, and for `after` that names no offer with a limit, leads back to
+/// itself, or stands in more than 10 offers.
 [[nodiscard]] MCOMP_API Result<CommitmentPlan> commit(std::span<const std::int64_t> demand,
                                                       std::span<const CommitmentOffer> offers);
 
