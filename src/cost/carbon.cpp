@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "core/json.hpp"
 #include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::cost {
@@ -44,6 +45,15 @@ Result<Carbon> carbon(const CarbonInput& input) {
 std::string to_string(const Carbon& carbon) {
   return fmt::format("{:.6g} kWh, {:.6g} g CO2e ({:.6g} g embodied), {:.6g} g per request", carbon.energy_kwh,
                      carbon.operational_grams + carbon.embodied_grams, carbon.embodied_grams, carbon.grams_per_request);
+}
+
+std::string to_json(const Carbon& carbon) {
+  const mcomp::detail::Json root = {{"energy_kwh", carbon.energy_kwh},
+                                    {"operational_grams", carbon.operational_grams},
+                                    {"embodied_grams", carbon.embodied_grams},
+                                    {"grams_per_request", carbon.grams_per_request},
+                                    {"kwh_per_request", carbon.kwh_per_request}};
+  return root.dump(2, ' ', false, mcomp::detail::Json::error_handler_t::replace);
 }
 
 } // namespace mcomp::inline v0::cost

@@ -6,7 +6,7 @@
 #include <numeric>
 #include <set>
 
-#include "core/try.hpp"
+#include "core/json.hpp"
 #include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::cost {
@@ -501,6 +501,33 @@ std::string to_string(const ExpiryAdvice& advice) {
   return fmt::format(
       "renew {}, let {} expire: {:.6g} expected over the term, {:.6g} less than without knowing of the candidate",
       advice.renew, advice.let_expire, advice.expected_cost, advice.at_stake);
+}
+
+std::string to_json(const CommitmentPlan& plan) {
+  using mcomp::detail::Json;
+  Json shares = Json::array();
+  for (const CommitmentShare& share : plan.shares)
+    shares.push_back(
+        {{"name", share.name}, {"count", share.count}, {"used_hours", share.used_hours}, {"cost", share.cost}});
+  const Json root = {{"shares", shares},
+                     {"hours", plan.hours},
+                     {"cost", plan.cost},
+                     {"uncommitted_cost", plan.uncommitted_cost ? Json(*plan.uncommitted_cost) : Json()}};
+  return root.dump(2, ' ', false, mcomp::detail::Json::error_handler_t::replace);
+}
+
+std::string to_json(const ExpiryAdvice& advice) {
+  const mcomp::detail::Json root = {{"renew", advice.renew},
+                                    {"let_expire", advice.let_expire},
+                                    {"expected_cost", advice.expected_cost},
+                                    {"cost_if_adopted", advice.cost_if_adopted},
+                                    {"cost_if_not", advice.cost_if_not},
+                                    {"renew_uninformed", advice.renew_uninformed},
+                                    {"expected_cost_uninformed", advice.expected_cost_uninformed},
+                                    {"expected_cost_all_renewed", advice.expected_cost_all_renewed},
+                                    {"expected_cost_none_renewed", advice.expected_cost_none_renewed},
+                                    {"at_stake", advice.at_stake}};
+  return root.dump(2, ' ', false, mcomp::detail::Json::error_handler_t::replace);
 }
 
 } // namespace mcomp::inline v0::cost

@@ -5,7 +5,7 @@
 #include <limits>
 #include <numeric>
 
-#include "core/try.hpp"
+#include "core/json.hpp"
 #include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::cost {
@@ -206,6 +206,18 @@ std::string to_string(const FleetMix& mix) {
                           100 * share.utilization);
   if (text.empty()) text = "nothing";
   return text + fmt::format(": {:.6g} per hour", mix.price_per_hour);
+}
+
+std::string to_json(const FleetMix& mix) {
+  using mcomp::detail::Json;
+  Json shares = Json::array();
+  for (const FleetShare& share : mix.shares)
+    shares.push_back({{"name", share.name},
+                      {"machines", share.machines},
+                      {"utilization", share.utilization},
+                      {"class_share", share.class_share}});
+  const Json root = {{"shares", shares}, {"price_per_hour", mix.price_per_hour}, {"steps", mix.steps}};
+  return root.dump(2, ' ', false, mcomp::detail::Json::error_handler_t::replace);
 }
 
 } // namespace mcomp::inline v0::cost

@@ -7,7 +7,7 @@
 #include <numbers>
 #include <queue>
 
-#include "core/try.hpp"
+#include "core/json.hpp"
 #include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::cost {
@@ -303,6 +303,21 @@ std::string to_string(const Regret& regret) {
       "(at most {:.6g})",
       regret.offline, regret.deterministic, regret.offline * regret.ratios.deterministic, regret.randomized,
       regret.offline * regret.ratios.randomized);
+}
+
+std::string to_json(const Regret& regret) {
+  const CompetitiveRatios& ratios = regret.ratios;
+  const mcomp::detail::Json root = {{"offline", regret.offline},
+                                    {"deterministic", regret.deterministic},
+                                    {"randomized", regret.randomized},
+                                    {"on_demand", regret.on_demand},
+                                    {"ratios",
+                                     {{"alpha", ratios.alpha},
+                                      {"break_even", ratios.break_even},
+                                      {"break_even_hours", ratios.break_even_hours},
+                                      {"deterministic", ratios.deterministic},
+                                      {"randomized", ratios.randomized}}}};
+  return root.dump(2, ' ', false, mcomp::detail::Json::error_handler_t::replace);
 }
 
 } // namespace mcomp::inline v0::cost

@@ -28,6 +28,7 @@ TEST_CASE("carbon intensity by hand") {
   CHECK(result.grams_per_request == Approx((140160 + 125000.0 / 3) / 1e9).epsilon(1e-14));
   CHECK(result.kwh_per_request == Approx(350.4e-9).epsilon(1e-14));
   CHECK(fmt::format("{}", result) == "350.4 kWh, 181827 g CO2e (41666.7 g embodied), 0.000181827 g per request");
+  CHECK(to_json(result).find("\"energy_kwh\": 350.4") != std::string::npos);
 
   CarbonInput other = input;
   other.facility_factor = 1.5;

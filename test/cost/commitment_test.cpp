@@ -88,6 +88,8 @@ TEST_CASE("newsvendor: the demand of part E of the reference values, r / o = .6"
   CHECK(general.shares[0].count == 40);
   CHECK(general.shares[0].used_hours == 200);
   CHECK(fmt::format("{}", general) == "40 of on demand, 20 of 1 year: 392 for 16 hours, 474 without commitment");
+  CHECK(to_json(general).find("\"count\": 20") != std::string::npos);
+  CHECK(to_json(general).find("\"uncommitted_cost\": 474.0") != std::string::npos);
 }
 
 TEST_CASE("newsvendor equals the best of all demand values") {
@@ -347,6 +349,7 @@ TEST_CASE("advice by hand: ten steady machines, and a candidate that halves them
   q.months_until = 0;
   CHECK(fmt::format("{}", cost::advise_expiry(q).value()) ==
         "renew 5, let 5 expire: 26280 expected over the term, 26280 less than without knowing of the candidate");
+  CHECK(to_json(cost::advise_expiry(q).value()).find("\"let_expire\": 5") != std::string::npos);
 }
 
 TEST_CASE("commitments refuse what is no demand and no price") {

@@ -53,6 +53,7 @@ TEST_CASE("the example of Melange: three A10G and one A100 for 6.70 an hour") {
   CHECK(mix.shares[1].machines == 1);
   CHECK(mix.price_per_hour == Approx(brute_force(rates, types, 1)).epsilon(1e-14));
   CHECK(mix.shares[0].utilization == 1);
+  CHECK(to_json(mix).find("\"machines\": 3") != std::string::npos);
   CHECK(fmt::format("{}", mix).substr(0, 17) == "3 x A10G (100%), ");
   // One type alone costs 12 and 2 machines: 12.12 and 7.34.
   CHECK(cost::fleet_mix(rates, std::vector<MachineType>{types[0]}).value().price_per_hour == Approx(12.12));

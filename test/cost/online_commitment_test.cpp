@@ -179,6 +179,7 @@ TEST_CASE("regret lies between foresight and the rule") {
   CHECK(regret.deterministic == cost::reserve_online(demand, prices, regret.ratios.break_even).value().cost);
   CHECK(regret.randomized == cost::expected_online_cost(demand, prices).value());
   CHECK(fmt::format("{}", regret).find("with foresight") != std::string::npos);
+  CHECK(to_json(regret).find("\"break_even\": 4.0") != std::string::npos);
 }
 
 TEST_CASE("online rules refuse what is no demand and no price") {

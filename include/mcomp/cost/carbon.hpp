@@ -49,6 +49,8 @@ struct Carbon {
 
 /// "350.4 kWh, 140160 g CO2e (0 g embodied), 0.00014016 g per request"
 [[nodiscard]] MCOMP_API std::string to_string(const Carbon& carbon);
+/// One JSON object with the members above.
+[[nodiscard]] MCOMP_API std::string to_json(const Carbon& carbon);
 
 } // namespace mcomp::inline v0::cost
 

@@ -165,6 +165,9 @@ struct ExpiryAdvice {
 [[nodiscard]] MCOMP_API std::string to_string(const CommitmentPlan& plan);
 /// "renew 12, let 8 expire: 392 expected over the term, 15 less than without knowing of the candidate"
 [[nodiscard]] MCOMP_API std::string to_string(const ExpiryAdvice& advice);
+/// One JSON object with the members above; what is absent is null.
+[[nodiscard]] MCOMP_API std::string to_json(const CommitmentPlan& plan);
+[[nodiscard]] MCOMP_API std::string to_json(const ExpiryAdvice& advice);
 
 } // namespace mcomp::inline v0::cost
 

@@ -66,6 +66,8 @@ struct FleetMix {
 
 /// "3 x A10G (100%), 1 x A100 (75%): 6.7 per hour"
 [[nodiscard]] MCOMP_API std::string to_string(const FleetMix& mix);
+/// One JSON object with the members above.
+[[nodiscard]] MCOMP_API std::string to_json(const FleetMix& mix);
 
 } // namespace mcomp::inline v0::cost
 

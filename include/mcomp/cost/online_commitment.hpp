@@ -98,6 +98,8 @@ struct Regret {
 
 /// "100 with foresight, 120 by the rule (at most 151), 112 expected with a random threshold (at most 123)"
 [[nodiscard]] MCOMP_API std::string to_string(const Regret& regret);
+/// One JSON object with the members above.
+[[nodiscard]] MCOMP_API std::string to_json(const Regret& regret);
 
 } // namespace mcomp::inline v0::cost
 
