@@ -220,10 +220,10 @@ Result<Forecast> forecast(const ServiceSamples& samples, const Traffic& traffic,
   MCOMP_CHECK(check(samples, traffic, objective, options));
   MCOMP_CHECK(prices.check("prices"));
   MCOMP_TRY(machine, prices.find(instance));
-  if (samples.threads * samples.servers_per_instance > machine.vcpus)
+  if (machine.vcpus && samples.threads * samples.servers_per_instance > *machine.vcpus)
     return Error(ErrorCode::invalid_argument, fmt::format("instance '{}'", machine.name),
                  fmt::format("{} workers of {} threads need more than its {} processors", samples.servers_per_instance,
-                             samples.threads, machine.vcpus),
+                             samples.threads, *machine.vcpus),
                  "measure with fewer workers or threads, or take a larger instance");
   MCOMP_TRY(service, summarize(samples, objective));
   const auto batch = static_cast<double>(samples.batch_size);

@@ -117,6 +117,63 @@ TEST_CASE("a catalogue that was filled by hand is held to the same rules") {
   CHECK(status.error().subject() == "mine: instance 'a1.2xlarge'");
 }
 
+TEST_CASE("reserved, spot, storage and egress prices survive a round trip and print") {
+  const std::string text = R"({"currency": "EUR", "date": "2026-07-20", "source": "list", "instances": [
+    {"name": "a", "on_demand_per_hour": 1, "reserved": [{"months": 36, "payment": "partial upfront", "kind": "convertible",
+      "per_hour": 0.5}, {"months": 12, "payment": "all upfront", "per_hour": 0.6}],
+     "spot": {"per_hour": 0.25, "interrupted_per_month": [0.05, 0.15]}}],
+    "storage": [{"name": "ssd", "per_gib_month": 0.08}],
+    "egress": [{"from_gib": 0, "per_gib": 0}, {"from_gib": 100, "per_gib": 0.09}, {"from_gib": 1000, "per_gib": 0.07}]})";
+  const PriceCatalogue catalogue = PriceCatalogue::parse(text, "x").value();
+  const auto& price = catalogue.instances.at(0);
+  CHECK_FALSE(price.vcpus);
+  CHECK(price.reserved.at(0).payment == cost::Payment::partial_upfront);
+  CHECK(price.reserved.at(1) == cost::ReservedPrice{.payment = cost::Payment::all_upfront, .per_hour = 0.6});
+  CHECK(fmt::format("{}", price) == "a: 1 per hour, spot 0.25");
+  CHECK(fmt::format("{}", cost::Payment::all_upfront) == "all upfront");
+  CHECK(PriceCatalogue::parse(to_json(catalogue), "again").value() == catalogue);
+  CHECK(catalogue.storage_per_month("ssd", 500).value() == Approx(40));
+  CHECK(catalogue.egress_per_month(0).value() == 0);
+  CHECK(catalogue.egress_per_month(100).value() == 0);
+  CHECK(catalogue.egress_per_month(150).value() == Approx(4.5));
+  CHECK(catalogue.egress_per_month(2000).value() == Approx(900 * 0.09 + 1000 * 0.07));
+  // A tenth interrupted a month: after a month of constant rate, the share that is left is 0.9.
+  CHECK(std::exp(-730 * cost::interruptions_per_hour(*price.spot).value()) == Approx(0.9).epsilon(1e-14));
+
+  CHECK(catalogue.storage_per_month("sdd", 1).error().code() == ErrorCode::not_found);
+  CHECK(catalogue.storage_per_month("ssd", -1).error().code() == ErrorCode::invalid_value);
+  CHECK(catalogue.egress_per_month(-1).error().code() == ErrorCode::invalid_value);
+  CHECK(catalogue.egress_per_month(std::nan("")).error().code() == ErrorCode::invalid_value);
+  CHECK(catalogue.egress_per_month(INFINITY).error().code() == ErrorCode::invalid_value);
+  CHECK(PriceCatalogue::parse(good, "x").value().egress_per_month(1).error().code() == ErrorCode::not_found);
+  CHECK(cost::interruptions_per_hour({.per_hour = 1, .interrupted_lower = 1}).error().code() ==
+        ErrorCode::invalid_value);
+  CHECK(cost::interruptions_per_hour(*price.spot, 0).error().code() == ErrorCode::invalid_value);
+
+  const auto broken = [&](const std::string& from, const std::string& to) {
+    std::string changed = text;
+    const std::size_t at = changed.find(from);
+    REQUIRE(at != std::string::npos);
+    const auto parsed = PriceCatalogue::parse(changed.replace(at, from.size(), to), "x");
+    REQUIRE_FALSE(parsed);
+    CHECK(parsed.error().code() == ErrorCode::corrupt);
+    CHECK(mcomp_test::well_formed(parsed.error()));
+    return std::string(parsed.error().what());
+  };
+  CHECK(broken("36", "0").find("months") != std::string::npos);
+  CHECK(broken("partial upfront", "some upfront").find("some upfront") != std::string::npos);
+  CHECK(broken("0.5}", "-0.5}").find("per_hour") != std::string::npos);
+  CHECK(broken("36, \"payment\": \"partial upfront\", \"kind\": \"convertible\"", "12, \"payment\": \"all upfront\"")
+            .find("twice") != std::string::npos);
+  CHECK(broken("0.25", "0").find("spot") != std::string::npos);
+  CHECK(broken("[0.05, 0.15]", "[0.15, 0.05]").find("interrupted") != std::string::npos);
+  CHECK(broken("[0.05, 0.15]", "[0.15]").find("interrupted") != std::string::npos);
+  CHECK(broken("0.08", "-0.08").find("ssd") != std::string::npos);
+  CHECK(broken("\"from_gib\": 0,", "\"from_gib\": 1,").find("egress") != std::string::npos);
+  CHECK(broken("1000", "100").find("egress") != std::string::npos);
+  CHECK(broken("0.07", "-0.07").find("egress") != std::string::npos);
+}
+
 TEST_CASE("published monthly prices are 730 hours of the published hourly ones") {
   const auto hourly_path = mcomp_test::data("prices/aws_us-east-1_ondemand_2026-07-20.csv");
   const auto monthly_path = mcomp_test::data("prices/ec2_ondemand_reserved_monthly.csv");

@@ -201,6 +201,18 @@ void texts_seeds(Seeds& seeds, const fs::path& scratch) {
   seeds.text("prices", "small", R"({"currency": "USD", "date": "2026-07-20", "source": "a list", "hours_per_month": 730,
     "instances": [{"name": "a", "vcpus": 8, "memory_gib": 16, "on_demand_per_hour": 0.2, "reserved_per_hour": 0.1,
                    "term": "1 year"}, {"name": "b", "vcpus": 1, "on_demand_per_hour": 0.01}]})");
+  seeds.text("prices", "full", R"({"currency": "USD", "date": "2026-07-20", "source": "a list",
+    "instances": [{"name": "a", "on_demand_per_hour": 0.2, "reserved": [{"months": 12, "payment": "no upfront",
+                   "kind": "standard", "per_hour": 0.1}], "spot": {"per_hour": 0.1, "interrupted_per_month": [0, 0.05]}}],
+    "storage": [{"name": "ssd", "per_gib_month": 0.1}], "egress": [{"from_gib": 0, "per_gib": 0.09}]})");
+  seeds.text("price_import", "hourly", "instance_type,usd_per_hour_ondemand_linux\na1.large,0.051\nb,unavailable\n");
+  seeds.text("price_import", "monthly",
+             "Instance-Type , Memory , CPUs , Linux On Demand cost , Linux Reserved cost\n"
+             "a1.large , 4.0 GiB , 2 vCPUs for a burst , $37.23 monthly , unavailable\n");
+  seeds.text("price_import", "terms",
+             R"({"instance_type": "x", "vCPU": 8, "memory": 16, "pricing": {"us-east-1": {"linux":
+    {"ondemand": "0.2", "pct_interrupt": "5-10%", "spot_avg": "0.05",
+     "reserved": {"yrTerm1Standard.noUpfront": "0.12"}}}}})");
 
   fs::create_directories(scratch);
   mcomp_fuzz::write_small_artifact(scratch);

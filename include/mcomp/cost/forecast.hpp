@@ -98,8 +98,8 @@ struct Forecast {
 ///
 /// Errors: insufficient_data for fewer samples than 30 or than 1 / (1 - quantile), or so scattered that the interval of
 /// their mean reaches zero; invalid_value for samples, traffic, objective or prices out of range; invalid_argument for
-/// options, for workers that need more processors than the instance has, and for an objective that no number of
-/// instances meets, since the service time alone exceeds it; not_found for the instance.
+/// options, for workers that need more processors than the catalogue says that the instance has, and for an objective
+/// that no number of instances meets, since the service time alone exceeds it; not_found for the instance.
 [[nodiscard]] MCOMP_API Result<Forecast> forecast(const ServiceSamples& samples, const Traffic& traffic,
                                                   const Objective& objective, const PriceCatalogue& prices,
                                                   std::string_view instance, const ForecastOptions& options = {});
