@@ -43,6 +43,7 @@
 #include "mcomp/core/tensor.hpp"
 #include "mcomp/core/tensor_store.hpp"
 #include "mcomp/core/version.hpp"
+#include "mcomp/cost/autoscale.hpp"
 #include "mcomp/cost/erlang.hpp"
 #include "mcomp/cost/forecast.hpp"
 #include "mcomp/cost/prices.hpp"

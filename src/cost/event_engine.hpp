@@ -78,6 +78,7 @@ template <class Hooks> class EventEngine {
 
   /// Another instance, which serves after `delay` seconds.
   void launch(double delay) {
+    account();
     std::size_t id = 0;
     if (free_ids_.empty()) {
       id = instances_.size();
@@ -90,7 +91,7 @@ template <class Hooks> class EventEngine {
     }
     Instance& instance = instances_[id];
     instance.state = State::booting;
-    instance.launched = now_;
+    ++on_;
     instance.order = launches_++;
     ++booting_;
     if (delay > 0)
@@ -136,7 +137,7 @@ template <class Hooks> class EventEngine {
         continue;
       }
       const double next = std::min({event, timer_, control});
-      if (arrival == never && in_system_ == 0) break;
+      if (arrival == never && in_system_ == 0 && control == never) break;
       now_ = next;
       if (next == event)
         handle(pop());
@@ -146,8 +147,6 @@ template <class Hooks> class EventEngine {
         control = hooks_.control(*this, now_);
     }
     account();
-    for (std::size_t i = 0; i < instances_.size(); ++i)
-      if (instances_[i].state != State::off) instance_seconds_ += now_ - instances_[i].launched;
   }
 
   [[nodiscard]] double now() const noexcept { return now_; }
@@ -157,7 +156,9 @@ template <class Hooks> class EventEngine {
   /// Until now: seconds that servers were busy, and that they were up.
   [[nodiscard]] double busy_seconds() { return account(), busy_area_; }
   [[nodiscard]] double up_seconds() { return account(), up_area_; }
-  [[nodiscard]] double instance_seconds() const noexcept { return instance_seconds_; } ///< after `run`
+  [[nodiscard]] double billed_seconds() { return account(), billed_area_; } ///< of instances that are not off
+  /// Seconds that requests waited in the line.
+  [[nodiscard]] double waiting_seconds() { return account(), waiting_area_; }
   [[nodiscard]] std::int64_t interruptions() const noexcept { return interruptions_; }
   [[nodiscard]] std::int64_t services() const noexcept { return services_; }
   [[nodiscard]] std::int64_t served() const noexcept { return served_; }
@@ -169,7 +170,6 @@ template <class Hooks> class EventEngine {
     State state = State::off;
     std::uint32_t epoch = 0; ///< events of an earlier life of the instance do not count
     std::uint32_t busy = 0;
-    double launched = 0;
     std::int64_t order = 0;
   };
   struct Slot {
@@ -217,6 +217,8 @@ template <class Hooks> class EventEngine {
     const double passed = now_ - last_;
     busy_area_ += static_cast<double>(busy_) * passed;
     up_area_ += static_cast<double>(up_) * static_cast<double>(rules_.slots) * passed;
+    billed_area_ += static_cast<double>(on_) * passed;
+    waiting_area_ += static_cast<double>(line_.size()) * passed;
     last_ = now_;
   }
 
@@ -235,10 +237,11 @@ template <class Hooks> class EventEngine {
   }
 
   void end(std::size_t id) {
+    account();
     Instance& instance = instances_[id];
     instance.state = State::off;
     ++instance.epoch;
-    instance_seconds_ += now_ - instance.launched;
+    --on_;
     free_ids_.push_back(id);
   }
 
@@ -265,6 +268,7 @@ template <class Hooks> class EventEngine {
       hooks_.dropped(request.arrival);
       return;
     }
+    account();
     ++in_system_;
     line_.push_back(request);
     if (rules_.max_batch > 1) dispatch();
@@ -279,6 +283,7 @@ template <class Hooks> class EventEngine {
       }
       const std::uint32_t slot = idle_.back().slot;
       idle_.pop_back();
+      account();
       const std::size_t n = std::min(line_.size(), rules_.max_batch);
       const Request first = line_.pop();
       for (std::size_t k = 1; k < n; ++k) others_[slot * (rules_.max_batch - 1) + k - 1] = line_.pop();
@@ -369,8 +374,8 @@ template <class Hooks> class EventEngine {
   Hooks& hooks_;
   Random random_;
   double now_ = 0, last_ = 0, timer_ = never;
-  double busy_area_ = 0, up_area_ = 0, instance_seconds_ = 0;
-  std::int64_t up_ = 0, booting_ = 0, busy_ = 0, in_system_ = 0, launches_ = 0;
+  double busy_area_ = 0, up_area_ = 0, billed_area_ = 0, waiting_area_ = 0;
+  std::int64_t on_ = 0, up_ = 0, booting_ = 0, busy_ = 0, in_system_ = 0, launches_ = 0;
   std::int64_t interruptions_ = 0, services_ = 0, served_ = 0;
   std::vector<Instance> instances_;
   std::vector<std::size_t> free_ids_;
