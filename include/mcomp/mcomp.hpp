@@ -45,6 +45,7 @@
 #include "mcomp/core/version.hpp"
 #include "mcomp/cost/autoscale.hpp"
 #include "mcomp/cost/erlang.hpp"
+#include "mcomp/cost/fleet.hpp"
 #include "mcomp/cost/forecast.hpp"
 #include "mcomp/cost/prices.hpp"
 #include "mcomp/cost/queue.hpp"

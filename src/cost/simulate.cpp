@@ -248,8 +248,9 @@ Status check_options(const SimulationOptions& options, std::int64_t requests, st
   return {};
 }
 
-/// Requests per second that the servers can answer, in full batches and with the time that they are lost.
-double capacity(const ServerPool& pool) {
+} // namespace
+
+double detail::capacity(const ServerPool& pool) {
   double best = 1 / (pool.batching.scale.empty() ? 1 : pool.batching.scale.front());
   for (std::size_t n = 1; n < pool.batching.scale.size(); ++n)
     best = std::max(best, static_cast<double>(n + 1) / pool.batching.scale[n]);
@@ -257,8 +258,6 @@ double capacity(const ServerPool& pool) {
   const double available = between > 0 ? between / (between + pool.boot_seconds) : 1;
   return static_cast<double>(pool.servers) / pool.service.mean() * best * available;
 }
-
-} // namespace
 
 Status detail::check_pool(const ServerPool& pool) {
   const auto number = [](const char* what, double value, bool allowed, const char* range) -> Status {
@@ -297,11 +296,11 @@ Result<Simulation> simulate(double arrivals_per_second, const ServerPool& pool, 
   MCOMP_CHECK(detail::check_pool(pool));
   const std::int64_t warm_up = options.warm_up.value_or(options.requests / 10);
   MCOMP_CHECK(check_options(options, options.requests, warm_up));
-  if (!pool.queue_limit && arrivals_per_second >= capacity(pool))
+  if (!pool.queue_limit && arrivals_per_second >= detail::capacity(pool))
     return Error(ErrorCode::invalid_argument, "pool",
                  fmt::format("{} servers answer at most {:.4g} requests per second, {:.4g} arrive: the line grows "
                              "without bound",
-                             pool.servers, capacity(pool), arrivals_per_second),
+                             pool.servers, detail::capacity(pool), arrivals_per_second),
                  "take more servers, or set a queue_limit");
   double control_mean = 0;
   if (options.control_variate) {

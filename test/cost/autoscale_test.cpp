@@ -82,6 +82,7 @@ TEST_CASE("both replays of an hour of a recorded service agree within 3%") {
     options.policy = policy;
     agree(usual, options, 2);
     agree(surge, options, 6);
+    agree(surge.scaled(5).value(), options, 1);
   }
 }
 

@@ -117,9 +117,12 @@ struct Replay {
 /// has L requests in steady state (pointwise stationary fluid flow; Wang, Tipper and Banerjee, INFOCOM 1996): steady
 /// lines have their steady waits, overloaded ones grow and drain as a fluid does. Waits are distributed as in
 /// cost/erlang.hpp while the line is near its steady state, and are all alike in a backlog. Dropped are what exceeds
-/// the limit of the fluid, or the share of requests that a steady line of M/M/c finds beyond it. Cost: about a
-/// microsecond a step. Errors: as RequestTrace::check; invalid_value and invalid_argument for options out of their
-/// range.
+/// the limit of the fluid, or the share of requests that a steady line of M/M/c finds beyond it. Cost: about a tenth of
+/// a microsecond a step. Against the mean of eight runs of `replay_requests` on two hours of a recorded service, one of
+/// them with a surge to four times the usual load: for fleets of ten servers and more instance hours, mean and 95th
+/// percentile of the response within 3%, but for a fixed fleet that stays at 85% of its capacity and beyond (9%); for
+/// fewer servers within 12%. Errors: as RequestTrace::check; invalid_value and invalid_argument for options out of
+/// their range.
 [[nodiscard]] MCOMP_API Result<Replay> replay(const RequestTrace& trace, const AutoscaleOptions& options);
 
 /// Request by request with the engine of cost/simulate.hpp, each interval's arrivals a Poisson stream: the reference
