@@ -19,6 +19,8 @@ namespace mcomp::inline v0::cost {
 namespace {
 
 constexpr std::int64_t most_intervals = 10'000'000;
+constexpr std::int64_t longest_gap = 100'000;
+constexpr std::int64_t latest_interval = 1'000'000'000'000'000;
 constexpr double most_requests = 1e15;
 constexpr double most_arrivals = 1e9;
 constexpr double day_seconds = 86400;
@@ -137,6 +139,7 @@ Result<RequestTrace> RequestTrace::parse(std::string_view csv, const std::string
     MCOMP_TRY(time, reader.integer(time_column));
     MCOMP_TRY(count, reader.number(count_column));
     if (time < 0) return reader.bad(fmt::format("the time {} is negative", time));
+    if (time > latest_interval) return reader.bad(fmt::format("the time {} is above 10^15", time));
     if (count < 0 || count > most_requests)
       return reader.bad(fmt::format("{} requests are not within 0 and {:g}", count, most_requests));
     if (trace.requests.empty()) trace.first_interval = time;
@@ -145,6 +148,9 @@ Result<RequestTrace> RequestTrace::parse(std::string_view csv, const std::string
       return reader.bad(
           fmt::format("the time {} is not after {}, that of the line before", time, trace.first_interval + size - 1),
           "sort the lines, and keep one of each time");
+    if (place - size > longest_gap)
+      return reader.bad(fmt::format("{} intervals are left out before it, more than {}", place - size, longest_gap),
+                        "correct the time, or keep what is on one side of the gap");
     if (place >= most_intervals)
       return reader.bad(fmt::format("the time {} is more than {} intervals after the first", time, most_intervals));
     trace.requests.resize(static_cast<std::size_t>(place), missing);
@@ -174,9 +180,9 @@ Status RequestTrace::check() const {
   MCOMP_CHECK(check_interval(interval_seconds));
   if (requests.empty()) return Error(ErrorCode::insufficient_data, "trace", "it has no interval", "pass at least one");
   MCOMP_CHECK(check_length(static_cast<std::int64_t>(requests.size())));
-  if (first_interval < 0)
-    return Error(ErrorCode::invalid_value, "trace: first_interval", fmt::format("{} is negative", first_interval),
-                 "count from a midnight before");
+  if (first_interval < 0 || first_interval > latest_interval)
+    return Error(ErrorCode::invalid_value, "trace: first_interval",
+                 fmt::format("{} is not within 0 and 10^15", first_interval), "count from a midnight before");
   for (std::size_t i = 0; i < requests.size(); ++i)
     if (!(requests[i] >= 0 && requests[i] <= most_requests))
       return Error(ErrorCode::invalid_value, "trace",

@@ -187,6 +187,12 @@ TEST_CASE("several servers with constant service") {
   CHECK(deterministic_wait(2.4, 1, 3).value() == Approx(sum / 1e6).epsilon(0.02));
 }
 
+TEST_CASE("Erlang C for large pools has its exact values to 1e-12") {
+  // Rational numbers by exact arithmetic, rounded to twenty digits.
+  CHECK(erlang_c(100, 90).value() == Approx(0.21694048090636637927).epsilon(1e-12));
+  CHECK(erlang_c(1000, 960).value() == Approx(0.13369178006291227442).epsilon(1e-12));
+}
+
 TEST_CASE("the response of M/M/c is the wait and the service") {
   // M/M/1: exponential with rate mu - lambda.
   const MarkovResponse one = markov_response(0.8, 1, 1).value();

@@ -243,6 +243,26 @@ TEST_CASE("recorded arrivals and their work are served one after the other") {
                  0.35 * 0.7 / 0.3, 0.15);
 }
 
+TEST_CASE("a recorded token service is busy with its tokens") {
+  const auto path = mcomp_test::data("traffic/azure_llm_2023_conv.csv");
+  if (!path) return;
+  const ArrivalTrace trace = ArrivalTrace::read(*path).value();
+  // A fifth of a millisecond a prompt token and 20 ms a generated one, 32 requests side by side.
+  const auto work = trace.work_seconds(0.05, 0.0002, 0.02).value();
+  const auto run =
+      simulate(trace.seconds, {.service = ServiceTime::deterministic(1).value(), .servers = 32}, {}, work).value();
+  const double total = std::accumulate(work.begin(), work.end(), 0.0);
+  CHECK(run.requests == 19'366);
+  CHECK(run.utilization * 32 * run.seconds == Approx(total));
+  CHECK(run.response.mean.value == Approx(run.wait.mean.value + total / 19'366));
+  // With a server for every request nobody waits, and a response is its work.
+  const auto free =
+      simulate(trace.seconds, {.service = ServiceTime::deterministic(1).value(), .servers = 2000}, {}, work).value();
+  CHECK(free.wait.sketch.max() == 0);
+  CHECK(free.response.mean.value == Approx(total / 19'366));
+  CHECK(free.response.mean.value < run.response.mean.value);
+}
+
 TEST_CASE("the same seed gives the same simulation") {
   const ServerPool pool{.service = ServiceTime::lognormal(1, 2).value(),
                         .servers = 3,

@@ -198,6 +198,8 @@ void texts_seeds(Seeds& seeds, const fs::path& scratch) {
     {"strategy": "prune_filters", "fraction": 0.25, "score": "l1"}, {"strategy": "fold_batch_norm"}],
     "criteria": {"max_size_ratio": 0.5, "max_ece_increase": 0.01, "max_latency_p99_seconds": 1,
                  "max_monthly_cost_ratio": 0.9, "min_samples": 50}})");
+  seeds.text("trace", "minutes", "minute,requests\n0,100\n1,0\n2,130.5\n5,90\n");
+  seeds.text("trace", "arrivals", "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,374,44\n");
   seeds.text("prices", "small", R"({"currency": "USD", "date": "2026-07-20", "source": "a list", "hours_per_month": 730,
     "instances": [{"name": "a", "vcpus": 8, "memory_gib": 16, "on_demand_per_hour": 0.2, "reserved_per_hour": 0.1,
                    "term": "1 year"}, {"name": "b", "vcpus": 1, "on_demand_per_hour": 0.01}]})");

@@ -30,7 +30,9 @@ enum class Gaps {
 [[nodiscard]] MCOMP_API std::string to_string(Gaps gaps);
 
 struct TraceColumns {
-  std::string time = "minute";       ///< whole numbers >= 0 that grow: intervals since midnight of the first day
+  /// Whole numbers from 0 to 10^15 that grow: intervals since midnight of the first day. At most 100,000 may be left
+  /// out in one place.
+  std::string time = "minute";
   std::string requests = "requests"; ///< counts >= 0, fractions allowed
 };
 
