@@ -1,0 +1,16 @@
+#pragma once
+
+#include "mcomp/cost/autoscale.hpp"
+
+// What both replays of a trace have in common, beside the controller.
+
+namespace mcomp::inline v0::cost::detail {
+
+/// The rules of trace and options, as `replay` states them.
+[[nodiscard]] Status check_replay(const RequestTrace& trace, const AutoscaleOptions& options);
+/// Seconds since midnight at the start of the trace.
+[[nodiscard]] double clock_of(const RequestTrace& trace);
+/// Fills costs and numbers of instances from the timeline and the instance hours.
+void price(Replay& result, const RequestTrace& trace, const AutoscaleOptions& options);
+
+} // namespace mcomp::inline v0::cost::detail
