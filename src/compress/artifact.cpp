@@ -199,6 +199,9 @@ Result<Artifact> read_artifact(const std::filesystem::path& folder) {
   if (!network || !quantization || !recipe || !plan)
     return Error(ErrorCode::corrupt, subject, "network, quantization, recipe and plan are needed",
                  "write the artifact anew");
+  if (found_schema == calibrated_schema && !calibrator)
+    return Error(ErrorCode::corrupt, subject + ": calibrator",
+                 fmt::format("schema '{}' has one, and it is absent", found_schema), "write the artifact anew");
   if (calibrator) {
     MCOMP_TRY(read, calibrate::Calibrator::from_json(calibrator->dump(-1, ' ', false, Json::error_handler_t::replace),
                                                      subject + ": calibrator"));
