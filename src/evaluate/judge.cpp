@@ -496,9 +496,10 @@ Result<std::vector<SliceLoss>> harmed_slices(const Evidence& evidence, double le
     if (slice.accuracy.pairs() == 0) continue;
     const auto b = static_cast<double>(slice.accuracy.only_baseline_right);
     const auto c = static_cast<double>(slice.accuracy.only_candidate_right);
-    losses.push_back({.name = slice.name,
-                      .loss = slice.accuracy.loss(),
-                      .p_value = b + c == 0 ? 1 : 1 - stats::binomial_cdf(b - 1, b + c, 0.5)});
+    losses.push_back(
+        {.name = slice.name,
+         .loss = slice.accuracy.loss(),
+         .p_value = b == 0 ? 1 : stats::incomplete_beta(b, c + 1, 0.5)}); // P(B >= b), B ~ Binomial(b + c, 1/2)
     p_values.push_back(std::clamp(losses.back().p_value, 0.0, 1.0));
   }
   MCOMP_TRY(adjusted, stats::adjust_p_values(p_values, stats::Correction::benjamini_yekutieli));
