@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "calibrate/labelled_rows.hpp"
 #include "calibrate/probability_map.hpp"
 #include "core/try.hpp"
 #include "mcomp/core/format.hpp"
@@ -11,14 +12,6 @@
 namespace mcomp::inline v0::calibrate {
 
 namespace {
-
-constexpr int most_bins = 1 << 20;
-
-Status check_bins(int bins) {
-  if (bins >= 1 && bins <= most_bins) return {};
-  return Error(ErrorCode::invalid_argument, "bins", fmt::format("1 .. {} are possible, {} are asked", most_bins, bins),
-               "take 15");
-}
 
 /// Borders 0 = x_0 < ... = 1 of equal-mass bins, halfway between the scores of neighbouring groups.
 std::vector<double> equal_mass_borders(std::span<const detail::ScoreGroup> groups, std::size_t bins) {
@@ -53,7 +46,7 @@ std::vector<BinSums> sum_bins(std::span<const double> borders, std::span<const d
 Result<MapFit> fit_histogram(std::span<const double> scores, std::span<const std::uint8_t> outcomes,
                              const HistogramOptions& options) {
   MCOMP_CHECK(detail::check_scores(scores, outcomes));
-  MCOMP_CHECK(check_bins(options.bins));
+  MCOMP_CHECK(detail::check_bins(options.bins));
   if (!(options.pseudo_count >= 0 && options.pseudo_count <= 1e15))
     return Error(ErrorCode::invalid_argument, "pseudo_count",
                  fmt::format("it must be at least 0, it is {}", options.pseudo_count), "leave it at 1");
@@ -130,7 +123,7 @@ Result<MapFit> fit_bbq(std::span<const double> scores, std::span<const std::uint
 
 Result<MapFit> fit_scaling_binning(std::span<const double> scores, std::span<const std::uint8_t> outcomes, int bins) {
   MCOMP_CHECK(detail::check_scores(scores, outcomes));
-  MCOMP_CHECK(check_bins(bins));
+  MCOMP_CHECK(detail::check_bins(bins));
   if (scores.size() < 4)
     return Error(ErrorCode::insufficient_data, "scores", fmt::format("4 rows are needed, there are {}", scores.size()),
                  "fit on more");

@@ -156,14 +156,6 @@ BrierDecomposition decompose(std::span<const double> confidences, std::span<cons
 
 namespace {
 
-constexpr int most_bins = 1 << 20;
-
-Status check_bins(int bins) {
-  if (bins >= 1 && bins <= most_bins) return {};
-  return Error(ErrorCode::invalid_argument, "bins", fmt::format("1 .. {} are possible, {} are asked", most_bins, bins),
-               "take 15, as most papers do");
-}
-
 Status check_confidences(std::span<const double> confidences, std::span<const std::uint8_t> correct) {
   if (confidences.size() != correct.size())
     return Error(
@@ -181,7 +173,7 @@ Status check_confidences(std::span<const double> confidences, std::span<const st
 
 Result<double> calibration_error(std::span<const double> confidences, std::span<const std::uint8_t> correct,
                                  const ErrorOptions& options) {
-  MCOMP_CHECK(check_bins(options.bins));
+  MCOMP_CHECK(detail::check_bins(options.bins));
   MCOMP_CHECK(check_confidences(confidences, correct));
   if (!(options.norm >= 1))
     return Error(ErrorCode::invalid_argument, "norm", fmt::format("it must be at least 1, it is {}", options.norm),
@@ -213,7 +205,7 @@ Result<BrierDecomposition> brier_decomposition(std::span<const double> confidenc
 
 Result<double> classwise_calibration_error(const TensorView& probabilities, const TensorView& labels,
                                            const ClasswiseOptions& options) {
-  MCOMP_CHECK(check_bins(options.bins));
+  MCOMP_CHECK(detail::check_bins(options.bins));
   if (!(options.threshold >= 0 && options.threshold < 1))
     return Error(ErrorCode::invalid_argument, "threshold",
                  fmt::format("it must lie within [0, 1), it is {}", options.threshold), "take 0 or 0.01");

@@ -57,6 +57,13 @@ Result<std::vector<std::size_t>> read_labels(const TensorView& labels, std::size
                "convert them");
 }
 
+Status check_bins(int bins) {
+  constexpr int most = 1 << 20;
+  if (bins >= 1 && bins <= most) return {};
+  return Error(ErrorCode::invalid_argument, "bins", fmt::format("1 .. {} are possible, {} are asked", most, bins),
+               "take 15, as most papers do");
+}
+
 Status check_temperature(double temperature) {
   if (temperature >= 0) return {};
   return Error(ErrorCode::invalid_argument, "temperature", fmt::format("it must be at least 0, it is {}", temperature),

@@ -31,6 +31,8 @@ template <class Work> void for_each_row_block(Executor* executor, std::size_t ro
 [[nodiscard]] Result<std::vector<std::size_t>> read_labels(const TensorView& labels, std::size_t rows,
                                                            std::size_t classes);
 [[nodiscard]] Status check_temperature(double temperature);
+/// Error: invalid_argument for bins outside 1 .. 2^20.
+[[nodiscard]] Status check_bins(int bins);
 
 /// Checked logits with what every pass over them needs again.
 template <class T> struct LabelledRows {

@@ -14,14 +14,6 @@ namespace mcomp::inline v0::calibrate {
 
 namespace {
 
-constexpr int most_bins = 1 << 20;
-
-Status check_bins(int bins) {
-  if (bins >= 1 && bins <= most_bins) return {};
-  return Error(ErrorCode::invalid_argument, "bins", fmt::format("1 .. {} are possible, {} are asked", most_bins, bins),
-               "take 15, as most papers do");
-}
-
 std::size_t padded_size(std::size_t classes) {
   constexpr std::size_t block = detail::single_precision_block;
   return (classes + block - 1) / block * block;
@@ -332,7 +324,7 @@ Result<CalibrationMetrics> summarize(const Pass& pass, int bins) {
 
 Result<Pass> pass_of_logits(const TensorView& logits, const TensorView& labels, double temperature, int bins,
                             bool classwise, Executor* executor) {
-  MCOMP_CHECK(check_bins(bins));
+  MCOMP_CHECK(detail::check_bins(bins));
   MCOMP_CHECK(detail::check_temperature(temperature));
   MCOMP_CHECK(detail::check_rows(logits, "logits"));
   MCOMP_CHECK(check_cells(logits.size(1), bins, classwise));
@@ -343,7 +335,7 @@ Result<Pass> pass_of_logits(const TensorView& logits, const TensorView& labels, 
 
 Result<Pass> pass_of_probabilities(const TensorView& probabilities, const TensorView& labels, int bins, bool classwise,
                                    Executor* executor) {
-  MCOMP_CHECK(check_bins(bins));
+  MCOMP_CHECK(detail::check_bins(bins));
   MCOMP_CHECK(detail::check_rows(probabilities, "probabilities"));
   MCOMP_CHECK(check_cells(probabilities.size(1), bins, classwise));
   return probabilities.dtype() == DType::f32
@@ -356,7 +348,7 @@ template <class Measure>
 Result<std::vector<CalibrationMetrics>> by_slice(const TensorView& rows, const char* subject, const TensorView& labels,
                                                  std::span<const std::int32_t> slices, std::int32_t groups, int bins,
                                                  const Measure& measure) {
-  MCOMP_CHECK(check_bins(bins));
+  MCOMP_CHECK(detail::check_bins(bins));
   MCOMP_CHECK(detail::check_rows(rows, subject));
   MCOMP_TRY(label, detail::read_labels(labels, static_cast<std::size_t>(rows.size(0)),
                                        static_cast<std::size_t>(rows.size(1))));
@@ -395,7 +387,7 @@ Result<std::vector<CalibrationMetrics>> by_slice(const TensorView& rows, const c
 
 Result<std::vector<ReliabilityBin>> reliability_bins(std::span<const double> confidences,
                                                      std::span<const std::uint8_t> correct, int bins) {
-  MCOMP_CHECK(check_bins(bins));
+  MCOMP_CHECK(detail::check_bins(bins));
   if (confidences.size() != correct.size())
     return Error(
         ErrorCode::invalid_shape, "confidences",
@@ -449,7 +441,7 @@ std::string to_string(const CalibrationMetrics& m) {
 }
 
 Result<CalibrationMetrics> metrics_of(const RowOutcomes& rows, int bins) {
-  MCOMP_CHECK(check_bins(bins));
+  MCOMP_CHECK(detail::check_bins(bins));
   if (rows.nll.size() != rows.size() || rows.brier.size() != rows.size())
     return Error(ErrorCode::invalid_shape, "rows", "the lists of outcomes differ in length",
                  "pass what outcomes_of_logits gives");

@@ -6,83 +6,32 @@
 
 #include "core/try.hpp"
 #include "mcomp/calibrate/metrics.hpp"
-#include "mcomp/calibrate/softmax.hpp"
 #include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::evaluate {
 
 namespace {
 
-/// Columns of rows that are known to be distributions.
-template <class T, class Label>
-RowScores columns(std::span<const T> probabilities, std::span<const Label> labels, std::size_t classes) {
-  RowScores scores;
-  scores.correct.reserve(labels.size());
-  scores.loss.reserve(labels.size());
-  scores.predicted.reserve(labels.size());
-  scores.confidence.reserve(labels.size());
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    const auto row = probabilities.subspan(i * classes, classes);
-    const auto top = std::max_element(row.begin(), row.end());
-    const auto predicted = static_cast<std::int32_t>(top - row.begin());
-    double sum = 0;
-    for (const T p : row) sum += static_cast<double>(p);
-    scores.predicted.push_back(predicted);
-    scores.correct.push_back(static_cast<std::int64_t>(labels[i]) == predicted ? 1 : 0);
-    scores.confidence.push_back(std::min(1.0, static_cast<double>(*top) / sum));
-    scores.loss.push_back(
-        std::max(0.0, -std::log(static_cast<double>(row[static_cast<std::size_t>(labels[i])]) / sum)));
+/// The first of the largest numbers of every row.
+template <class T> Result<std::vector<std::int32_t>> largest(const TensorView& rows, const std::string& subject) {
+  MCOMP_TRY(values, rows.values<T>(subject));
+  const auto classes = static_cast<std::size_t>(rows.size(1));
+  std::vector<std::int32_t> classes_of_rows;
+  classes_of_rows.reserve(static_cast<std::size_t>(rows.size(0)));
+  for (std::size_t at = 0; at < values.size(); at += classes) {
+    const auto row = values.subspan(at, classes);
+    classes_of_rows.push_back(static_cast<std::int32_t>(std::max_element(row.begin(), row.end()) - row.begin()));
   }
-  return scores;
+  return classes_of_rows;
 }
 
-template <class T> Result<RowScores> columns_of(const TensorView& probabilities, const TensorView& labels) {
-  MCOMP_TRY(p, probabilities.values<T>("probabilities"));
-  const auto classes = static_cast<std::size_t>(probabilities.size(1));
-  if (labels.dtype() == DType::int64) {
-    MCOMP_TRY(y, labels.values<std::int64_t>("labels"));
-    return columns(p, y, classes);
-  }
-  MCOMP_TRY(y, labels.values<std::int32_t>("labels"));
-  return columns(p, y, classes);
-}
-
-/// log p(label) of logits, without the detour over a probability that may be too small for its type.
-template <class T, class Label>
-RowScores logit_columns(std::span<const T> logits, std::span<const Label> labels, std::size_t classes,
-                        double temperature) {
-  RowScores scores;
-  const std::size_t rows = labels.size();
-  scores.correct.reserve(rows);
-  scores.loss.reserve(rows);
-  scores.predicted.reserve(rows);
-  scores.confidence.reserve(rows);
-  for (std::size_t i = 0; i < rows; ++i) {
-    const auto row = logits.subspan(i * classes, classes);
-    const auto top = std::max_element(row.begin(), row.end());
-    const auto largest = static_cast<double>(*top);
-    double sum = 0;
-    for (const T z : row) sum += std::exp((static_cast<double>(z) - largest) / temperature);
-    const auto predicted = static_cast<std::int32_t>(top - row.begin());
-    scores.predicted.push_back(predicted);
-    scores.correct.push_back(static_cast<std::int64_t>(labels[i]) == predicted ? 1 : 0);
-    scores.confidence.push_back(1 / sum);
-    const double gap = (static_cast<double>(row[static_cast<std::size_t>(labels[i])]) - largest) / temperature;
-    scores.loss.push_back(std::max(0.0, std::log(sum) - gap));
-  }
-  return scores;
-}
-
-template <class T>
-Result<RowScores> logit_columns_of(const TensorView& logits, const TensorView& labels, double temperature) {
-  MCOMP_TRY(z, logits.values<T>("logits"));
-  const auto classes = static_cast<std::size_t>(logits.size(1));
-  if (labels.dtype() == DType::int64) {
-    MCOMP_TRY(y, labels.values<std::int64_t>("labels"));
-    return logit_columns(z, y, classes, temperature);
-  }
-  MCOMP_TRY(y, labels.values<std::int32_t>("labels"));
-  return logit_columns(z, y, classes, temperature);
+Result<RowScores> with_classes(calibrate::RowOutcomes outcomes, const TensorView& rows, const std::string& subject) {
+  auto predicted = rows.dtype() == DType::f64 ? largest<double>(rows, subject) : largest<float>(rows, subject);
+  if (!predicted) return predicted.error();
+  return RowScores{.correct = std::move(outcomes.correct),
+                   .loss = std::move(outcomes.nll),
+                   .predicted = *std::move(predicted),
+                   .confidence = std::move(outcomes.confidence)};
 }
 
 Error named(const Error& error, const std::string& subject, const char* own) {
@@ -120,22 +69,19 @@ Status check(const RowScores& scores, const char* subject) {
 
 Result<RowScores> score_logits(const TensorView& logits, const TensorView& labels, double temperature,
                                const std::string& subject, Executor* executor) {
-  // Its checks are those that are needed here, and its numbers cost one pass.
-  if (const auto valid = calibrate::measure_logits(logits, labels, temperature, {.executor = executor}); !valid)
-    return named(valid.error(), subject, "logits");
   if (!(temperature > 0) || !std::isfinite(temperature))
     return Error(ErrorCode::invalid_argument, "temperature",
                  fmt::format("a positive finite number is needed, it is {}", temperature), "fit it again");
-  return logits.dtype() == DType::f64 ? logit_columns_of<double>(logits, labels, temperature)
-                                      : logit_columns_of<float>(logits, labels, temperature);
+  auto outcomes = calibrate::outcomes_of_logits(logits, labels, temperature, executor);
+  if (!outcomes) return named(outcomes.error(), subject, "logits");
+  return with_classes(*std::move(outcomes), logits, subject);
 }
 
 Result<RowScores> score_probabilities(const TensorView& probabilities, const TensorView& labels,
                                       const std::string& subject) {
-  if (const auto valid = calibrate::measure_probabilities(probabilities, labels); !valid)
-    return named(valid.error(), subject, "probabilities");
-  return probabilities.dtype() == DType::f64 ? columns_of<double>(probabilities, labels)
-                                             : columns_of<float>(probabilities, labels);
+  auto outcomes = calibrate::outcomes_of_probabilities(probabilities, labels);
+  if (!outcomes) return named(outcomes.error(), subject, "probabilities");
+  return with_classes(*std::move(outcomes), probabilities, subject);
 }
 
 } // namespace mcomp::inline v0::evaluate

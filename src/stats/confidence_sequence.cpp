@@ -73,13 +73,7 @@ Result<Interval> bernoulli_confidence_interval(std::int64_t successes, std::int6
                                                const BernoulliSequenceOptions& options) {
   MCOMP_CHECK(detail::check_level(options.level));
   MCOMP_CHECK(check_planned(options.planned_trials, "planned_trials"));
-  if (trials < 0 || successes < 0 || successes > trials || trials > std::int64_t{1} << 53)
-    return Error(ErrorCode::invalid_argument, "proportion",
-                 fmt::format("successes must lie within 0 .. trials and trials within 2^53, there are {} of {}",
-                             successes, trials),
-                 "pass counts of the same trials");
-  if (trials == 0)
-    return Error(ErrorCode::insufficient_data, "proportion", "no trials, so no proportion", "observe at least one");
+  MCOMP_CHECK(detail::check_counts(successes, trials));
   const detail::CentredBetaMixture mixture{.planned = options.planned_trials, .alpha = 1 - options.level};
   const double s = static_cast<double>(successes), f = static_cast<double>(trials - successes);
   const double estimate = s / (s + f), threshold = -std::log(1 - options.level);

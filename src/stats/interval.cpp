@@ -15,4 +15,15 @@ Status detail::check_level(double level, const char* name) {
                "pass a fraction such as 0.95");
 }
 
+Status detail::check_counts(std::int64_t successes, std::int64_t trials) {
+  if (trials < 0 || successes < 0 || successes > trials || trials > std::int64_t{1} << 53)
+    return Error(ErrorCode::invalid_argument, "proportion",
+                 fmt::format("successes must lie within 0 .. trials and trials within 2^53, there are {} of {}",
+                             successes, trials),
+                 "pass counts of the same trials");
+  if (trials == 0)
+    return Error(ErrorCode::insufficient_data, "proportion", "no trials, so no proportion", "observe at least one");
+  return {};
+}
+
 } // namespace mcomp::inline v0::stats

@@ -76,13 +76,7 @@ Result<SampleMoments> SampleMoments::from_sums(std::int64_t count, double sum, d
 }
 
 Result<SampleMoments> SampleMoments::from_successes(std::int64_t successes, std::int64_t trials) {
-  if (trials < 0 || successes < 0 || successes > trials || trials > std::int64_t{1} << 53)
-    return Error(ErrorCode::invalid_argument, "proportion",
-                 fmt::format("successes must lie within 0 .. trials and trials within 2^53, there are {} of {}",
-                             successes, trials),
-                 "pass counts of the same trials");
-  if (trials == 0)
-    return Error(ErrorCode::insufficient_data, "proportion", "no trials, so no proportion", "observe at least one");
+  MCOMP_CHECK(detail::check_counts(successes, trials));
   const double p = static_cast<double>(successes) / static_cast<double>(trials);
   return SampleMoments{trials, p, p * (1 - p)};
 }

@@ -4,29 +4,14 @@
 #include <cmath>
 
 #include "core/try.hpp"
-#include "mcomp/core/format.hpp"
 #include "mcomp/stats/distributions.hpp"
 #include "stats/interval.hpp"
 
 namespace mcomp::inline v0::stats {
 
-namespace {
-
-Status check_counts(std::int64_t successes, std::int64_t trials, double level) {
-  MCOMP_CHECK(detail::check_level(level));
-  if (trials < 0 || successes < 0 || successes > trials)
-    return Error(ErrorCode::invalid_argument, "proportion",
-                 fmt::format("successes must lie within 0 .. trials, there are {} of {}", successes, trials),
-                 "pass counts of the same trials");
-  if (trials == 0)
-    return Error(ErrorCode::insufficient_data, "proportion", "no trials, so no proportion", "observe at least one");
-  return {};
-}
-
-} // namespace
-
 Result<Interval> wilson_interval(std::int64_t successes, std::int64_t trials, double level) {
-  MCOMP_CHECK(check_counts(successes, trials, level));
+  MCOMP_CHECK(detail::check_level(level));
+  MCOMP_CHECK(detail::check_counts(successes, trials));
   const double n = static_cast<double>(trials), p = static_cast<double>(successes) / n;
   const double z = -normal_quantile((1 - level) / 2), z2 = z * z;
   const double centre = (p + z2 / (2 * n)) / (1 + z2 / n);
@@ -36,7 +21,8 @@ Result<Interval> wilson_interval(std::int64_t successes, std::int64_t trials, do
 }
 
 Result<Interval> clopper_pearson_interval(std::int64_t successes, std::int64_t trials, double level) {
-  MCOMP_CHECK(check_counts(successes, trials, level));
+  MCOMP_CHECK(detail::check_level(level));
+  MCOMP_CHECK(detail::check_counts(successes, trials));
   const double n = static_cast<double>(trials), k = static_cast<double>(successes), tail = (1 - level) / 2;
   return Interval{successes == 0 ? 0 : beta_quantile(k, n - k + 1, tail),
                   successes == trials ? 1 : beta_quantile(k + 1, n - k, 1 - tail), level};
