@@ -70,6 +70,7 @@ Result<std::unique_ptr<LayerKernel>> LayerKernel::integer(LayerSpec spec, Tensor
     shifts.push_back(kernel->zero_point_ * sum);
   }
   kernel->constants_ = ChannelConstants(shifts, multiplier, bias);
+  const ThreadBound bound(1);
   MCOMP_CHECK(kernel->prepare(1));
   return kernel;
 }
@@ -77,6 +78,7 @@ Result<std::unique_ptr<LayerKernel>> LayerKernel::integer(LayerSpec spec, Tensor
 Result<std::unique_ptr<LayerKernel>> LayerKernel::real(LayerSpec spec, Tensor weights, std::vector<float> bias) {
   std::unique_ptr<LayerKernel> kernel(new LayerKernel(std::move(spec), std::move(weights), false));
   kernel->bias_ = std::move(bias);
+  const ThreadBound bound(1);
   MCOMP_CHECK(kernel->prepare(1));
   return kernel;
 }
@@ -131,9 +133,10 @@ Result<LayerKernel::Instance> LayerKernel::create_instance(std::int64_t samples)
 
 Result<LayerKernel::Instance> LayerKernel::instance(std::int64_t samples) const {
   const std::lock_guard lock(mutex_);
-  if (const auto found = instances_.find(samples); found != instances_.end()) return found->second;
+  const std::pair key(samples, bound_threads());
+  if (const auto found = instances_.find(key); found != instances_.end()) return found->second;
   MCOMP_TRY(created, create_instance(samples));
-  return instances_.emplace(samples, std::move(created)).first->second;
+  return instances_.emplace(key, std::move(created)).first->second;
 }
 
 Status LayerKernel::prepare(std::int64_t samples) const {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "kernels/onednn.hpp"
 #include "kernels/rows.hpp"
@@ -45,7 +46,8 @@ struct LayerSpec {
   [[nodiscard]] std::int64_t out_elements() const { return shape.out_channels * shape.out_height * shape.out_width; }
 };
 
-/// A convolution or linear layer ready to run. Primitives are made once for each number of samples.
+/// A convolution or linear layer ready to run. Primitives are made once for each number of samples and of threads:
+/// oneDNN cuts the work into parts when a primitive is made, and starts as many threads as there are parts.
 class LayerKernel {
  public:
   /// @param codes int8 weights, plain
@@ -56,7 +58,7 @@ class LayerKernel {
 
   [[nodiscard]] const LayerSpec& spec() const noexcept { return spec_; }
   [[nodiscard]] bool is_integer() const noexcept { return integer_; }
-  /// Makes the primitive for a number of samples.
+  /// Makes the primitive for a number of samples and the threads that this call may use.
   Status prepare(std::int64_t samples) const;
   Result<std::string> implementation(std::int64_t samples) const;
 
@@ -94,7 +96,7 @@ class LayerKernel {
   ChannelConstants constants_;
   std::vector<float> bias_; ///< of f32 layers
   mutable std::mutex mutex_;
-  mutable std::map<std::int64_t, Instance> instances_;
+  mutable std::map<std::pair<std::int64_t, int>, Instance> instances_; ///< by samples and threads
 };
 
 } // namespace mcomp::inline v0::kernels::detail

@@ -165,8 +165,8 @@ Shape output_shape(const LayerKernel& kernel, std::int64_t samples) {
   return s.linear() ? Shape{samples, s.out_channels} : Shape{samples, s.out_height, s.out_width, s.out_channels};
 }
 
-Result<Tensor> run_layer(const LayerKernel& kernel, const TensorView& x, const TensorView& residual,
-                         const RunOptions& options) {
+Status run_layer(const LayerKernel& kernel, const TensorView& x, Tensor& y, detail::Workspace& workspace,
+                 const TensorView& residual, const RunOptions& options) {
   MCOMP_CHECK(check_samples(kernel, x));
   const LayerSpec& spec = kernel.spec();
   const Shape shape = output_shape(kernel, x.size(0));
@@ -176,11 +176,20 @@ Result<Tensor> run_layer(const LayerKernel& kernel, const TensorView& x, const T
     return Error(ErrorCode::invalid_shape, "residual",
                  fmt::format("{} is not a contiguous {} {}", residual, residual_dtype, shape),
                  "pass a residual of the output's shape");
-  MCOMP_TRY(y, Tensor::uninitialized(spec.output_codes ? DType::uint8 : DType::f32, shape));
-  detail::Workspace workspace;
+  if (const DType dtype = spec.output_codes ? DType::uint8 : DType::f32; y.dtype() != dtype || y.shape() != shape) {
+    MCOMP_TRY(fresh, Tensor::uninitialized(dtype, shape));
+    y = std::move(fresh);
+  }
   const detail::ThreadBound bound(options.threads);
-  MCOMP_CHECK(kernel.run(x.size(0), x.data(), spec.residual ? residual.data() : nullptr, y.data(), workspace));
-  return std::move(y);
+  return kernel.run(x.size(0), x.data(), spec.residual ? residual.data() : nullptr, y.data(), workspace);
+}
+
+Result<Tensor> run_layer(const LayerKernel& kernel, const TensorView& x, const TensorView& residual,
+                         const RunOptions& options) {
+  Tensor y;
+  detail::Workspace workspace;
+  MCOMP_CHECK(run_layer(kernel, x, y, workspace, residual, options));
+  return y;
 }
 
 Result<Tensor> accumulate_layer(const LayerKernel& kernel, const TensorView& x, const RunOptions& options) {
@@ -196,6 +205,15 @@ Result<Tensor> accumulate_layer(const LayerKernel& kernel, const TensorView& x, 
 }
 
 } // namespace
+
+Workspace::Workspace() : memory_(std::make_unique<detail::Workspace>()) {}
+Workspace::~Workspace() = default;
+Workspace::Workspace(Workspace&&) noexcept = default;
+Workspace& Workspace::operator=(Workspace&&) noexcept = default;
+detail::Workspace& Workspace::memory() {
+  if (!memory_) memory_ = std::make_unique<detail::Workspace>(); // after a move
+  return *memory_;
+}
 
 Conv2d::Conv2d(std::unique_ptr<LayerKernel> kernel) : kernel_(std::move(kernel)) {}
 Conv2d::~Conv2d() = default;
@@ -215,6 +233,10 @@ Result<Conv2d> Conv2d::create_f32(const TensorView& weight, const TensorView& bi
 }
 Result<Tensor> Conv2d::run(const TensorView& x, const TensorView& residual, const RunOptions& options) const {
   return run_layer(*kernel_, x, residual, options);
+}
+Status Conv2d::run(const TensorView& x, Tensor& output, Workspace& workspace, const TensorView& residual,
+                   const RunOptions& options) const {
+  return run_layer(*kernel_, x, output, workspace.memory(), residual, options);
 }
 Result<Tensor> Conv2d::accumulate(const TensorView& x, const RunOptions& options) const {
   return accumulate_layer(*kernel_, x, options);
@@ -241,6 +263,10 @@ Result<Linear> Linear::create_f32(const TensorView& weight, const TensorView& bi
 }
 Result<Tensor> Linear::run(const TensorView& x, const TensorView& residual, const RunOptions& options) const {
   return run_layer(*kernel_, x, residual, options);
+}
+Status Linear::run(const TensorView& x, Tensor& output, Workspace& workspace, const TensorView& residual,
+                   const RunOptions& options) const {
+  return run_layer(*kernel_, x, output, workspace.memory(), residual, options);
 }
 Result<Tensor> Linear::accumulate(const TensorView& x, const RunOptions& options) const {
   return accumulate_layer(*kernel_, x, options);

@@ -2,8 +2,8 @@
 
 #include <cstring>
 
-#include "mcomp/core/format.hpp"
 #include "core/try.hpp"
+#include "mcomp/core/format.hpp"
 #include "mcomp/kernels/capabilities.hpp"
 
 #ifdef MCOMP_WITH_ONEDNN
@@ -375,9 +375,15 @@ ThreadBound::ThreadBound(int threads) noexcept : before_(omp_get_max_threads()) 
 ThreadBound::~ThreadBound() {
   omp_set_num_threads(before_);
 }
+int bound_threads() noexcept {
+  return omp_get_max_threads();
+}
 #else
 ThreadBound::ThreadBound(int) noexcept {}
 ThreadBound::~ThreadBound() = default;
+int bound_threads() noexcept {
+  return 1;
+}
 #endif
 } // namespace detail
 

@@ -89,5 +89,7 @@ class ThreadBound {
  private:
   [[maybe_unused]] int before_ = 0;
 };
+/// How many threads a call of this thread may use now; 1 where that is not known.
+[[nodiscard]] int bound_threads() noexcept;
 
 } // namespace mcomp::inline v0::kernels::detail

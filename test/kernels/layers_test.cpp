@@ -2,6 +2,9 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <iterator>
 
 #include "catch.hpp"
 #include "data.hpp"
@@ -185,6 +188,61 @@ TEST_CASE("f32 layers agree with a plain sum") {
   CHECK_FALSE(layer.accumulate(x));
   CHECK_FALSE(layer.implementation(3).value().empty());
 }
+
+TEST_CASE("a layer that runs into memory of its own gives the same numbers and allocates the output once") {
+  if (!can_execute()) return;
+  Random random(8);
+  const Parameters input{DType::uint8, 0.02f, 3, false}, output{DType::uint8, 0.4f, 0, false};
+  const Tensor bias = normals(random, {16});
+  const Conv2d conv = Conv2d::create_int8(extreme_weights(random, {16, 16, 3, 3}), bias,
+                                          {.geometry = convolutions[0].geometry,
+                                           .height = 8,
+                                           .width = 9,
+                                           .input = input,
+                                           .activation = ActivationKind::relu,
+                                           .output = output})
+                          .value();
+  const Linear linear = Linear::create_f32(normals(random, {12, 40}), Tensor(), {}).value();
+  Workspace workspace;
+  Tensor y, z;
+  for (const std::int64_t samples : {3, 1, 3}) {
+    const Tensor x = codes(random, DType::uint8, {samples, 8, 9, 16}), v = normals(random, {samples, 40});
+    REQUIRE(conv.run(x, y, workspace));
+    const void* memory = y.data();
+    REQUIRE(conv.run(x, y, workspace));
+    CHECK(y.data() == memory);
+    REQUIRE(linear.run(v, z, workspace));
+    const Tensor expected = conv.run(x).value(), sums = linear.run(v).value();
+    REQUIRE(y.shape() == expected.shape());
+    CHECK(std::memcmp(y.data(), expected.data(), static_cast<std::size_t>(y.bytes())) == 0);
+    CHECK(std::memcmp(z.data(), sums.data(), static_cast<std::size_t>(z.bytes())) == 0);
+  }
+  CHECK(conv.run(normals(random, {1, 8, 9, 16}), y, workspace).error().code() == ErrorCode::invalid_dtype);
+  Workspace other = std::move(workspace);
+  CHECK(linear.run(normals(random, {1, 40}), z, other));
+}
+
+#ifdef __linux__
+TEST_CASE("a call that may use one thread starts no other") {
+  if (!can_execute()) return;
+  if (!capabilities().bounds_threads) {
+    WARN("skipped: this build cannot bound oneDNN's threads");
+    return;
+  }
+  const auto threads = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/task"), std::filesystem::directory_iterator());
+  };
+  Random random(9);
+  const auto before = threads();
+  const Conv2d conv =
+      Conv2d::create_f32(
+          normals(random, {64, 64, 3, 3}), Tensor(),
+          {.geometry = {.out_channels = 64, .kernel = {3, 3}, .padding = {1, 1}}, .height = 32, .width = 32})
+          .value();
+  for (const std::int64_t samples : {1, 4}) REQUIRE(conv.run(normals(random, {samples, 32, 32, 64})));
+  CHECK(threads() == before);
+}
+#endif
 
 TEST_CASE("wrong layers and wrong samples are errors that name what is wrong") {
   Random random(5);

@@ -20,7 +20,8 @@ namespace mcomp::inline v0::kernels {
 
 namespace detail {
 class LayerKernel;
-}
+struct Workspace;
+} // namespace detail
 
 struct Conv2dOptions {
   graph::Convolution geometry{}; ///< kernel, stride, padding, groups; the names of tensors are ignored
@@ -46,6 +47,22 @@ struct RunOptions {
   int threads = 1;
 };
 
+/// Memory that layers need while they run. Kept between calls, a call allocates nothing, which is how an engine should
+/// run them: a third of a small layer's time is the allocation. Any number of layers may share one, one call at a time.
+class MCOMP_KERNELS_API Workspace {
+ public:
+  Workspace();
+  ~Workspace();
+  Workspace(Workspace&&) noexcept;
+  Workspace& operator=(Workspace&&) noexcept;
+
+  /// For the layers.
+  [[nodiscard]] detail::Workspace& memory();
+
+ private:
+  std::unique_ptr<detail::Workspace> memory_;
+};
+
 /// Convolution. Packed weights are made at creation, primitives once for each number of samples; `run` may be called
 /// from several threads at once.
 class MCOMP_KERNELS_API Conv2d {
@@ -68,6 +85,9 @@ class MCOMP_KERNELS_API Conv2d {
   /// @return [samples, out height, out width, out]. Errors: invalid_shape, invalid_dtype.
   [[nodiscard]] Result<Tensor> run(const TensorView& x, const TensorView& residual = {},
                                    const RunOptions& options = {}) const;
+  /// The same into `output`, which is allocated anew only where its type or shape is another one.
+  [[nodiscard]] Status run(const TensorView& x, Tensor& output, Workspace& workspace, const TensorView& residual = {},
+                           const RunOptions& options = {}) const;
   /// The int32 accumulators of integer layers, before any scaling. Error: unsupported for fp32.
   [[nodiscard]] Result<Tensor> accumulate(const TensorView& x, const RunOptions& options = {}) const;
   /// What oneDNN chose, "brgconv:avx512_core_vnni"; two names where exact sums need two passes on this processor.
@@ -92,6 +112,8 @@ class MCOMP_KERNELS_API Linear {
 
   [[nodiscard]] Result<Tensor> run(const TensorView& x, const TensorView& residual = {},
                                    const RunOptions& options = {}) const;
+  [[nodiscard]] Status run(const TensorView& x, Tensor& output, Workspace& workspace, const TensorView& residual = {},
+                           const RunOptions& options = {}) const;
   [[nodiscard]] Result<Tensor> accumulate(const TensorView& x, const RunOptions& options = {}) const;
   [[nodiscard]] Result<std::string> implementation(std::int64_t samples) const;
 
