@@ -73,14 +73,6 @@ Result<std::unique_ptr<LayerKernel>> make_kernel(const Program& program, const S
   return kernel;
 }
 
-/// As many samples as keep the largest activations, with their accumulators, within a second-level cache.
-std::int64_t default_micro_batch(const Program& program) {
-  constexpr std::int64_t cache = 512 * 1024;
-  std::int64_t largest = 1;
-  for (const Value& value : program.values) largest = std::max(largest, value.shape.elements() * 4);
-  return std::clamp<std::int64_t>(cache / largest, 1, 64);
-}
-
 /// Memory of one task: the slots that values live in, and what layers need.
 struct Memory {
   std::vector<Tensor> slots;
@@ -101,7 +93,7 @@ class ExecutedRunner final : public quant::ProgramRunner {
       kernels_.back() = std::move(kernel);
     }
     assign_slots();
-    if (options_.micro_batch == 0) options_.micro_batch = default_micro_batch(program_);
+    if (options_.micro_batch == 0) options_.micro_batch = kernels::micro_batch(program_);
     return {};
   }
 
@@ -386,6 +378,13 @@ Result<std::unique_ptr<ExecutedRunner>> build(Program program, const ExecutionOp
 
 } // namespace
 
+std::int64_t micro_batch(const Program& program) {
+  constexpr std::int64_t cache = 512 * 1024;
+  std::int64_t largest = 1;
+  for (const Value& value : program.values) largest = std::max(largest, value.shape.elements() * 4);
+  return std::clamp<std::int64_t>(cache / largest, 1, 64);
+}
+
 Result<std::unique_ptr<quant::ProgramRunner>> executed_runner(Program program, const ExecutionOptions& options) {
   MCOMP_TRY(runner, build(std::move(program), options));
   return std::unique_ptr<quant::ProgramRunner>(std::move(runner));
@@ -400,9 +399,9 @@ Result<quant::FloatStep> float_step(const Program& program, const ExecutionOptio
       kernels->emplace(step.layer, std::move(kernel));
     }
   const int threads = options.threads;
-  const std::int64_t micro_batch = options.micro_batch > 0 ? options.micro_batch : default_micro_batch(program);
-  return quant::FloatStep([kernels, threads, micro_batch](const Step& step,
-                                                          const std::vector<const Tensor*>& inputs) -> Result<Tensor> {
+  const std::int64_t part = options.micro_batch > 0 ? options.micro_batch : micro_batch(program);
+  return quant::FloatStep([kernels, threads, part](const Step& step,
+                                                   const std::vector<const Tensor*>& inputs) -> Result<Tensor> {
     const auto found = kernels->find(step.layer);
     if (found == kernels->end())
       return Error(ErrorCode::not_found, fmt::format("layer '{}'", step.layer),
@@ -424,8 +423,8 @@ Result<quant::FloatStep> float_step(const Program& program, const ExecutionOptio
     Workspace workspace;
     const detail::ThreadBound bound(threads);
     // In the same parts as the runner: how oneDNN orders an f32 sum may depend on the number of samples.
-    for (std::int64_t begin = 0; begin < samples; begin += micro_batch) {
-      const std::int64_t count = std::min(micro_batch, samples - begin);
+    for (std::int64_t begin = 0; begin < samples; begin += part) {
+      const std::int64_t count = std::min(part, samples - begin);
       const std::vector<float> x = last(*inputs[0], begin, count, in);
       const std::vector<float> residual =
           inputs.size() > 1 ? last(*inputs[1], begin, count, out) : std::vector<float>();

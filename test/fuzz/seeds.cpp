@@ -12,6 +12,7 @@
 #include "io/gguf_bytes.hpp"
 #include "mcomp/calibrate/calibrator.hpp"
 #include "mcomp/core/format.hpp"
+#include "mcomp/cost/device_profile.hpp"
 #include "mcomp/cost/prices.hpp"
 #include "mcomp/evaluate/evaluation.hpp"
 #include "mcomp/io/compressed_tensors.hpp"
@@ -215,6 +216,16 @@ void texts_seeds(Seeds& seeds, const fs::path& scratch) {
              R"({"instance_type": "x", "vCPU": 8, "memory": 16, "pricing": {"us-east-1": {"linux":
     {"ondemand": "0.2", "pct_interrupt": "5-10%", "spot_avg": "0.05",
      "reserved": {"yrTerm1Standard.noUpfront": "0.12"}}}}})");
+
+  cost::DeviceProfile profile{.device = {.name = "a", .instruction_set = "b", .engine = "c"},
+                              .date = "2026-07-20",
+                              .copies = {{1024, 1e10}, {4096, 1e9}},
+                              .declared =
+                                  cost::DeclaredDevice{.peaks = {{DType::int8, 1e12}}, .bytes_per_second = 1e10},
+                              .watts = 65};
+  profile.layers = {{{.in_channels = 3, .out_channels = 4}, 1e-6, 1},
+                    {{.kind = cost::LayerKind::convolution, .height = 4, .width = 4, .kernel = {3, 3}}, 1e-5, 1.5}};
+  seeds.text("device_profile", "small", to_json(profile));
 
   fs::create_directories(scratch);
   mcomp_fuzz::write_small_artifact(scratch);

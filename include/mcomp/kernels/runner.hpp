@@ -23,6 +23,10 @@ struct ExecutionOptions {
   std::int64_t micro_batch = 0;
 };
 
+/// The samples that a runner with `micro_batch` 0 takes through the network together: as many as keep the largest
+/// activations, with their accumulators, within a second-level cache.
+[[nodiscard]] MCOMP_KERNELS_API std::int64_t micro_batch(const quant::Program& program);
+
 /// Errors: unsupported (no oneDNN, or a step it cannot run exactly), version_mismatch, invalid_argument.
 [[nodiscard]] MCOMP_KERNELS_API Result<std::unique_ptr<quant::ProgramRunner>>
 executed_runner(quant::Program program, const ExecutionOptions& options = {});
