@@ -13,6 +13,7 @@
 #include "mcomp/calibrate/calibrator.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/cost/device_profile.hpp"
+#include "mcomp/cost/objective.hpp"
 #include "mcomp/cost/prices.hpp"
 #include "mcomp/evaluate/evaluation.hpp"
 #include "mcomp/io/compressed_tensors.hpp"
@@ -226,6 +227,9 @@ void texts_seeds(Seeds& seeds, const fs::path& scratch) {
   profile.layers = {{{.in_channels = 3, .out_channels = 4}, 1e-6, 1},
                     {{.kind = cost::LayerKind::convolution, .height = 4, .width = 4, .kernel = {3, 3}}, 1e-5, 1.5}};
   seeds.text("device_profile", "small", to_json(profile));
+  seeds.text("latency_table", "small",
+             to_json(cost::LatencyTable{
+                 .source = "s", .other_seconds = 1e-5, .layers = {{"a", 9, {{"f32", 32, 1e-3}, {"int8", 8, 1e-4}}}}}));
 
   fs::create_directories(scratch);
   mcomp_fuzz::write_small_artifact(scratch);
