@@ -63,6 +63,7 @@
 #include "mcomp/cost/queue.hpp"
 #include "mcomp/cost/service_time.hpp"
 #include "mcomp/cost/simulate.hpp"
+#include "mcomp/cost/token_service.hpp"
 #include "mcomp/cost/trace.hpp"
 #include "mcomp/evaluate/attribution.hpp"
 #include "mcomp/evaluate/corruption.hpp"
