@@ -1,4 +1,4 @@
-#include "mcomp/cost/forecast.hpp"
+#include "mcomp/cost/fleet_cost.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -47,9 +47,9 @@ std::vector<double> lognormal(double mean, double variability, std::size_t n, Ra
   return seconds;
 }
 
-Forecast small_fleet(std::vector<double> seconds, double rate, double within, double quantile = 0.99) {
-  return forecast({.seconds = std::move(seconds)}, {.requests_per_second = rate},
-                  {.quantile = quantile, .seconds = within}, prices(), "small")
+FleetCost small_fleet(std::vector<double> seconds, double rate, double within, double quantile = 0.99) {
+  return fleet_cost({.seconds = std::move(seconds)}, {.requests_per_second = rate},
+                    {.quantile = quantile, .seconds = within}, prices(), "small")
       .value();
 }
 
@@ -66,7 +66,7 @@ double sojourn_exceeds(double arrivals, double service, std::int64_t servers, do
 TEST_CASE("one server with exponential times answers as M/M/1 does") {
   // Sojourn of M/M/1 is exponential with rate mu - lambda: p95 = ln 20 / (1 - 0.5) = 5.99 service times.
   const double exact = std::log(20.0) / 0.5;
-  const Forecast f = small_fleet(exponential(1), 0.5, 1.01 * exact, 0.95);
+  const FleetCost f = small_fleet(exponential(1), 0.5, 1.01 * exact, 0.95);
   CHECK(f.instances == 1);
   CHECK(f.utilisation == Approx(0.5).epsilon(2e-3));
   CHECK(f.latency_seconds == Approx(exact).epsilon(5e-3));
@@ -78,7 +78,7 @@ TEST_CASE("with exponential times the fleet is the one of the exact M/M/c formul
   for (const double rate : {2.0, 17.0, 130.0, 900.0})
     for (const double within : {0.48, 0.6, 1.0}) {
       INFO(rate << " per second within " << within);
-      const Forecast f = small_fleet(exponential(0.1), rate, within);
+      const FleetCost f = small_fleet(exponential(0.1), rate, within);
       std::int64_t exact = static_cast<std::int64_t>(rate * 0.1) + 1;
       while (sojourn_exceeds(rate, 0.1, exact, within) > 0.01) ++exact;
       CHECK(f.instances == exact);
@@ -89,7 +89,7 @@ TEST_CASE("with exponential times the fleet is the one of the exact M/M/c formul
 
 TEST_CASE("costs are instances times hours times price") {
   // Constant times never wait long with light traffic: 100/s x 0.01 s is one busy server; two suffice for 0.05 s.
-  const Forecast f = small_fleet(std::vector<double>(100, 0.01), 100, 0.05);
+  const FleetCost f = small_fleet(std::vector<double>(100, 0.01), 100, 0.05);
   CHECK(f.instances == 2);
   CHECK(f.utilisation == Approx(0.5));
   CHECK(f.on_demand.per_month == Approx(2 * 730 * 0.1));
@@ -98,9 +98,9 @@ TEST_CASE("costs are instances times hours times price") {
   CHECK(f.on_demand.per_million_requests == Approx(0.2 / 0.36));
   CHECK(f.reserved->per_million_requests == Approx(0.12 / 0.36));
   CHECK(f.on_demand.per_month_interval == stats::Interval{f.on_demand.per_month, f.on_demand.per_month, 0.95});
-  const Forecast spare = forecast({.seconds = std::vector<double>(100, 0.01)}, {.requests_per_second = 100},
-                                  {.seconds = 0.05}, prices(), "small", {.spare_instances = 1})
-                             .value();
+  const FleetCost spare = fleet_cost({.seconds = std::vector<double>(100, 0.01)}, {.requests_per_second = 100},
+                                     {.seconds = 0.05}, prices(), "small", {.spare_instances = 1})
+                              .value();
   CHECK(spare.instances == 3);
   CHECK(spare.utilisation == f.utilisation);
   CHECK(spare.on_demand.per_month == Approx(1.5 * f.on_demand.per_month));
@@ -108,11 +108,11 @@ TEST_CASE("costs are instances times hours times price") {
 
 TEST_CASE("several workers on an instance share one line") {
   const ServiceSamples four{.seconds = exponential(0.1), .threads = 1, .servers_per_instance = 4};
-  const Forecast f = forecast(four, {.requests_per_second = 100}, {.seconds = 0.6}, prices(), "small").value();
-  const Forecast single = small_fleet(exponential(0.1), 100, 0.6);
+  const FleetCost f = fleet_cost(four, {.requests_per_second = 100}, {.seconds = 0.6}, prices(), "small").value();
+  const FleetCost single = small_fleet(exponential(0.1), 100, 0.6);
   CHECK(f.instances == (single.instances + 3) / 4);
-  const auto crowded = forecast({.seconds = exponential(0.1), .threads = 2, .servers_per_instance = 3},
-                                {.requests_per_second = 1}, {.seconds = 1}, prices(), "small");
+  const auto crowded = fleet_cost({.seconds = exponential(0.1), .threads = 2, .servers_per_instance = 3},
+                                  {.requests_per_second = 1}, {.seconds = 1}, prices(), "small");
   REQUIRE_FALSE(crowded);
   CHECK(crowded.error().code() == ErrorCode::invalid_argument);
   CHECK(crowded.error().rule().find("processors") != std::string::npos);
@@ -125,7 +125,7 @@ TEST_CASE("more traffic never needs fewer instances, and faster service never co
     std::vector<double> seconds = lognormal(mean, 0.05 + 2 * random.uniform(), 300, random);
     const double within = 1.05 * *std::max_element(seconds.begin(), seconds.end()) * (1 + random.uniform());
     const double rate = 50 * std::exp(4 * random.uniform());
-    const Forecast f = small_fleet(seconds, rate, within);
+    const FleetCost f = small_fleet(seconds, rate, within);
     INFO("round " << round << ": " << to_string(f));
     CHECK(f.utilisation < 1);
     CHECK(f.latency_seconds <= within * (1 + 1e-9));
@@ -138,11 +138,11 @@ TEST_CASE("more traffic never needs fewer instances, and faster service never co
   }
 }
 
-TEST_CASE("one instance less than the forecast would miss the objective") {
+TEST_CASE("one instance less than fleet_cost says would miss the objective") {
   // The samples are drawn again by hand: P(wait + service > t) as a mean over them.
   Random random(6);
   const std::vector<double> seconds = lognormal(0.02, 0.4, 500, random);
-  const Forecast f = small_fleet(seconds, 500, 0.1);
+  const FleetCost f = small_fleet(seconds, 500, 0.1);
   const auto exceeds = [&](std::int64_t servers) {
     const Waiting w = waiting({.arrivals_per_second = 500,
                                .service_seconds = f.mean_service_seconds,
@@ -196,8 +196,8 @@ TEST_CASE("the predicted latency is that of a simulated fleet") {
       for (const double slack : {1.3, 4.0}) {
         const ServiceSamples samples{.seconds = lognormal(0.02, variability, 2000, random)};
         const double within = slack * quantile_of(samples.seconds, 0.99);
-        const Forecast f =
-            forecast(samples, {.requests_per_second = rate}, {.seconds = within}, prices(), "small").value();
+        const FleetCost f =
+            fleet_cost(samples, {.requests_per_second = rate}, {.seconds = within}, prices(), "small").value();
         const double simulated = quantile_of(simulate(samples, rate, f.instances, 1'000'000, 9), 0.99);
         INFO(to_string(f) << "\nsimulated " << simulated);
         CHECK(f.latency_seconds == Approx(simulated).epsilon(variability <= 1 ? 0.08 : 0.15));
@@ -209,7 +209,7 @@ TEST_CASE("batches wait to be full, and the prediction errs on the safe side") {
   for (const std::int64_t batch : {2, 8, 32}) {
     const ServiceSamples samples{.seconds = lognormal(0.1, 0.1, 1000, random), .batch_size = batch};
     const double rate = 400;
-    const Forecast f = forecast(samples, {.requests_per_second = rate}, {.seconds = 0.4}, prices(), "small").value();
+    const FleetCost f = fleet_cost(samples, {.requests_per_second = rate}, {.seconds = 0.4}, prices(), "small").value();
     const double simulated = quantile_of(simulate(samples, rate, f.instances, 400'000, 11), 0.99);
     INFO(to_string(f) << "\nsimulated " << simulated);
     CHECK(f.latency_seconds > simulated);
@@ -220,7 +220,7 @@ TEST_CASE("batches wait to be full, and the prediction errs on the safe side") {
 
 TEST_CASE("an objective that service alone exceeds is an error, whatever the number of instances") {
   const auto check = [](const ServiceSamples& samples, double rate, const Objective& objective, const char* word) {
-    const auto result = forecast(samples, {.requests_per_second = rate}, objective, prices(), "small");
+    const auto result = fleet_cost(samples, {.requests_per_second = rate}, objective, prices(), "small");
     INFO(word);
     REQUIRE_FALSE(result);
     CHECK(result.error().code() == ErrorCode::invalid_argument);
@@ -239,7 +239,7 @@ TEST_CASE("exactly the allowed share of slow requests is within the objective") 
   seconds[0] = seconds[1] = 1;
   CHECK(small_fleet(seconds, 10, 0.5).latency_seconds <= 0.5);
   seconds[2] = 1;
-  CHECK_FALSE(forecast({.seconds = seconds}, {.requests_per_second = 10}, {.seconds = 0.5}, prices(), "small"));
+  CHECK_FALSE(fleet_cost({.seconds = seconds}, {.requests_per_second = 10}, {.seconds = 0.5}, prices(), "small"));
 }
 
 TEST_CASE("the interval of the cost contains the true cost as often as it says") {
@@ -265,7 +265,7 @@ TEST_CASE("the interval of the cost contains the true cost as often as it says")
 
 TEST_CASE("an interval has no upper end where slower service could not meet the objective at all") {
   std::vector<double> seconds = exponential(0.1, 100);
-  const Forecast f = small_fleet(seconds, 10, 1.02 * seconds[98]);
+  const FleetCost f = small_fleet(seconds, 10, 1.02 * seconds[98]);
   CHECK(f.on_demand.per_month_interval.upper == infinity);
   CHECK(f.on_demand.per_month_interval.lower > 0);
   CHECK(to_json(f).find("\"upper\": null") != std::string::npos);
@@ -276,9 +276,9 @@ TEST_CASE("an interval has no upper end where slower service could not meet the 
   CHECK(c.on_demand.relative_interval.lower == -infinity);
 }
 
-TEST_CASE("a comparison is the difference of two forecasts, and what is clear is told from what is not") {
-  const Forecast slow = small_fleet(std::vector<double>(100, 0.04), 1000, 0.2);
-  const Forecast fast = small_fleet(std::vector<double>(100, 0.01), 1000, 0.2);
+TEST_CASE("a comparison is the difference of two fleet costs, and what is clear is told from what is not") {
+  const FleetCost slow = small_fleet(std::vector<double>(100, 0.04), 1000, 0.2);
+  const FleetCost fast = small_fleet(std::vector<double>(100, 0.01), 1000, 0.2);
   const Comparison c = compare(slow, fast).value();
   CHECK(c.baseline_instances == slow.instances);
   CHECK(c.candidate_instances == fast.instances);
@@ -299,29 +299,29 @@ TEST_CASE("a comparison is the difference of two forecasts, and what is clear is
   CHECK(same.on_demand.relative_interval.contains(0));
 }
 
-TEST_CASE("forecasts under different conditions are not compared") {
-  const Forecast a = small_fleet(exponential(0.1), 10, 1);
+TEST_CASE("costs under different conditions are not compared") {
+  const FleetCost a = small_fleet(exponential(0.1), 10, 1);
   const auto check = [&](auto change) {
-    Forecast b = a;
+    FleetCost b = a;
     change(b);
     const auto result = compare(a, b);
     REQUIRE_FALSE(result);
     CHECK(mcomp_test::well_formed(result.error()));
   };
-  check([](Forecast& b) { b.traffic.requests_per_second = 11; });
-  check([](Forecast& b) { b.objective.seconds = 2; });
-  check([](Forecast& b) { b.currency = "EUR"; });
-  check([](Forecast& b) { b.price_date = "2025-01-01"; });
-  check([](Forecast& b) { b.on_demand.per_month = 0; });
-  check([](Forecast& b) { b.on_demand.per_month = not_a_number; });
-  Forecast without = a;
+  check([](FleetCost& b) { b.traffic.requests_per_second = 11; });
+  check([](FleetCost& b) { b.objective.seconds = 2; });
+  check([](FleetCost& b) { b.currency = "EUR"; });
+  check([](FleetCost& b) { b.price_date = "2025-01-01"; });
+  check([](FleetCost& b) { b.on_demand.per_month = 0; });
+  check([](FleetCost& b) { b.on_demand.per_month = not_a_number; });
+  FleetCost without = a;
   without.reserved.reset();
   CHECK_FALSE(compare(a, without).value().reserved);
 }
 
 TEST_CASE("input that cannot be served is an error that names it") {
   const ServiceSamples samples{.seconds = exponential(0.1)};
-  const auto check = [&](const Result<Forecast>& result, ErrorCode code) {
+  const auto check = [&](const Result<FleetCost>& result, ErrorCode code) {
     REQUIRE_FALSE(result);
     INFO(result.error().what());
     CHECK(result.error().code() == code);
@@ -330,53 +330,53 @@ TEST_CASE("input that cannot be served is an error that names it") {
   const Traffic traffic{.requests_per_second = 10};
   const Objective objective{.seconds = 1};
   const PriceCatalogue list = prices();
-  REQUIRE(forecast(samples, traffic, objective, list, "small"));
+  REQUIRE(fleet_cost(samples, traffic, objective, list, "small"));
   for (const double bad : {0.0, -1.0, not_a_number, infinity}) {
-    check(forecast(samples, {.requests_per_second = bad}, objective, list, "small"), ErrorCode::invalid_value);
-    check(forecast(samples, traffic, {.seconds = bad}, list, "small"), ErrorCode::invalid_value);
+    check(fleet_cost(samples, {.requests_per_second = bad}, objective, list, "small"), ErrorCode::invalid_value);
+    check(fleet_cost(samples, traffic, {.seconds = bad}, list, "small"), ErrorCode::invalid_value);
     ServiceSamples broken = samples;
     broken.seconds[7] = bad;
-    check(forecast(broken, traffic, objective, list, "small"), ErrorCode::invalid_value);
+    check(fleet_cost(broken, traffic, objective, list, "small"), ErrorCode::invalid_value);
     PriceCatalogue wrong = list;
     wrong.instances[1].on_demand_per_hour = bad;
-    check(forecast(samples, traffic, objective, wrong, "small"), ErrorCode::invalid_value);
+    check(fleet_cost(samples, traffic, objective, wrong, "small"), ErrorCode::invalid_value);
   }
   for (const double bad : {-1.0, not_a_number, infinity})
-    check(forecast(samples, {.requests_per_second = 1, .arrival_variability = bad}, objective, list, "small"),
+    check(fleet_cost(samples, {.requests_per_second = 1, .arrival_variability = bad}, objective, list, "small"),
           ErrorCode::invalid_value);
   for (const double bad : {0.0, 1.0, -0.5, not_a_number}) {
-    check(forecast(samples, traffic, {.quantile = bad, .seconds = 1}, list, "small"), ErrorCode::invalid_value);
-    check(forecast(samples, traffic, objective, list, "small", {.level = bad}), ErrorCode::invalid_argument);
+    check(fleet_cost(samples, traffic, {.quantile = bad, .seconds = 1}, list, "small"), ErrorCode::invalid_value);
+    check(fleet_cost(samples, traffic, objective, list, "small", {.level = bad}), ErrorCode::invalid_argument);
   }
-  check(forecast(samples, traffic, objective, list, "small", {.spare_instances = -1}), ErrorCode::invalid_argument);
-  check(forecast(samples, traffic, objective, list, "smal"), ErrorCode::not_found);
-  check(forecast({.seconds = samples.seconds, .batch_size = 0}, traffic, objective, list, "small"),
+  check(fleet_cost(samples, traffic, objective, list, "small", {.spare_instances = -1}), ErrorCode::invalid_argument);
+  check(fleet_cost(samples, traffic, objective, list, "smal"), ErrorCode::not_found);
+  check(fleet_cost({.seconds = samples.seconds, .batch_size = 0}, traffic, objective, list, "small"),
         ErrorCode::invalid_argument);
-  check(forecast({.seconds = samples.seconds, .threads = 0}, traffic, objective, list, "small"),
+  check(fleet_cost({.seconds = samples.seconds, .threads = 0}, traffic, objective, list, "small"),
         ErrorCode::invalid_argument);
-  check(forecast({.seconds = samples.seconds, .servers_per_instance = 1LL << 40}, traffic, objective, list, "small"),
+  check(fleet_cost({.seconds = samples.seconds, .servers_per_instance = 1LL << 40}, traffic, objective, list, "small"),
         ErrorCode::invalid_argument);
-  check(forecast({.seconds = {}}, traffic, objective, list, "small"), ErrorCode::insufficient_data);
-  check(forecast({.seconds = std::vector<double>(99, 0.1)}, traffic, objective, list, "small"),
+  check(fleet_cost({.seconds = {}}, traffic, objective, list, "small"), ErrorCode::insufficient_data);
+  check(fleet_cost({.seconds = std::vector<double>(99, 0.1)}, traffic, objective, list, "small"),
         ErrorCode::insufficient_data);
-  CHECK(forecast({.seconds = std::vector<double>(100, 0.1)}, traffic, objective, list, "small"));
+  CHECK(fleet_cost({.seconds = std::vector<double>(100, 0.1)}, traffic, objective, list, "small"));
   std::vector<double> scattered(100, 1e-9);
   scattered[0] = 0.1; // one sample is the whole mean: its standard error is as large as the mean
-  check(forecast({.seconds = scattered}, traffic, objective, list, "small"), ErrorCode::insufficient_data);
+  check(fleet_cost({.seconds = scattered}, traffic, objective, list, "small"), ErrorCode::insufficient_data);
   std::vector<double> huge(100, 1e308);
-  check(forecast({.seconds = huge}, traffic, objective, list, "small"), ErrorCode::invalid_value);
+  check(fleet_cost({.seconds = huge}, traffic, objective, list, "small"), ErrorCode::invalid_value);
 }
 
-TEST_CASE("a forecast prints and serializes with its reserved price, or without") {
-  const Forecast f = small_fleet(std::vector<double>(100, 0.01), 100, 0.05);
+TEST_CASE("a fleet cost prints and serializes with its reserved price, or without") {
+  const FleetCost f = small_fleet(std::vector<double>(100, 0.01), 100, 0.05);
   const std::string text = fmt::format("{}", f);
   CHECK(text.find("2 x small for 100 requests/s, p99 within 0.05 s") == 0);
   CHECK(text.find("on demand: 146.00 USD per month [146.00, 146.00]") != std::string::npos);
   CHECK(text.find("reserved (1 year, no upfront): 87.60 USD") != std::string::npos);
   CHECK(to_json(f).find("\"instances\": 2") != std::string::npos);
-  const Forecast large = forecast({.seconds = std::vector<double>(100, 0.01)}, {.requests_per_second = 100},
-                                  {.seconds = 0.05}, prices(), "large", {.spare_instances = 1})
-                             .value();
+  const FleetCost large = fleet_cost({.seconds = std::vector<double>(100, 0.01)}, {.requests_per_second = 100},
+                                     {.seconds = 0.05}, prices(), "large", {.spare_instances = 1})
+                              .value();
   CHECK_FALSE(large.reserved);
   CHECK(to_json(large).find("reserved") == std::string::npos);
   CHECK(fmt::format("{}", large).find("3 x large (1 spare)") == 0);

@@ -1,6 +1,6 @@
 #include "core/json.hpp"
 #include "mcomp/core/format.hpp"
-#include "mcomp/cost/forecast.hpp"
+#include "mcomp/cost/fleet_cost.hpp"
 
 namespace mcomp::inline v0::cost {
 
@@ -47,7 +47,7 @@ std::string dump(const Json& root) {
 
 } // namespace
 
-std::string to_string(const Forecast& f) {
+std::string to_string(const FleetCost& f) {
   std::string result =
       fmt::format("{} x {}{} for {:g} requests/s, p{:g} within {:g} s\nutilisation {:.1f}%, p{:g} {:.3g} s, mean wait "
                   "{:.3g} s, mean "
@@ -67,7 +67,7 @@ std::string to_string(const Comparison& c) {
   return result;
 }
 
-std::string to_json(const Forecast& f) {
+std::string to_json(const FleetCost& f) {
   Json root = {
       {"instance", f.instance},
       {"currency", f.currency},

@@ -18,7 +18,7 @@
 // leaves out: traffic that is not steady (pass the rate of the busy hour), start and loss of instances (pass
 // spare_instances), network time, and a load balancer that keeps a line before each server (waits are then longer).
 // Against simulated fleets at 40% to 97% utilisation the predicted p99 is off by at most 6% for service times of a
-// squared coefficient of variation up to 1, and by 12% for 2 (test/cost/forecast_test.cpp).
+// squared coefficient of variation up to 1, and by 12% for 2 (test/cost/fleet_cost_test.cpp).
 
 namespace mcomp::inline v0::cost {
 
@@ -46,7 +46,7 @@ struct Objective {
   friend bool operator==(const Objective&, const Objective&) = default;
 };
 
-struct ForecastOptions {
+struct FleetCostOptions {
   double level = 0.95;              ///< of the intervals
   std::int64_t spare_instances = 0; ///< paid for, but not counted on
 };
@@ -65,7 +65,7 @@ struct Cost {
 };
 
 /// The smallest fleet that meets the objective, and what it costs.
-struct Forecast {
+struct FleetCost {
   std::string instance;
   std::string currency;
   std::string price_date;
@@ -83,13 +83,13 @@ struct Forecast {
   std::optional<Cost> reserved; ///< absent where the catalogue has no reserved price
   std::string term;             ///< of the reserved price
 
-  friend bool operator==(const Forecast&, const Forecast&) = default;
+  friend bool operator==(const FleetCost&, const FleetCost&) = default;
 };
 
 /// Finds the least number of instances with utilisation below 1 and the latency quantile within the objective.
 ///
 ///     auto prices = mcomp::cost::PriceCatalogue::read("prices.json").value();
-///     auto f = mcomp::cost::forecast({.seconds = measured}, {.requests_per_second = 400},
+///     auto f = mcomp::cost::fleet_cost({.seconds = measured}, {.requests_per_second = 400},
 ///                                    {.quantile = 0.99, .seconds = 0.05}, prices, "c7i.large").value();
 ///
 /// Batches: full batches are formed from the whole stream, so a batch is a customer that arrives with rate
@@ -100,9 +100,9 @@ struct Forecast {
 /// their mean reaches zero; invalid_value for samples, traffic, objective or prices out of range; invalid_argument for
 /// options, for workers that need more processors than the catalogue says that the instance has, and for an objective
 /// that no number of instances meets, since the service time alone exceeds it; not_found for the instance.
-[[nodiscard]] MCOMP_API Result<Forecast> forecast(const ServiceSamples& samples, const Traffic& traffic,
-                                                  const Objective& objective, const PriceCatalogue& prices,
-                                                  std::string_view instance, const ForecastOptions& options = {});
+[[nodiscard]] MCOMP_API Result<FleetCost> fleet_cost(const ServiceSamples& samples, const Traffic& traffic,
+                                                     const Objective& objective, const PriceCatalogue& prices,
+                                                     std::string_view instance, const FleetCostOptions& options = {});
 
 /// What the candidate saves; negative where it costs more. The interval is [baseline lower - candidate upper,
 /// baseline upper - candidate lower]: both costs lie in their intervals, and so the saving in this one, with a
@@ -128,19 +128,19 @@ struct Comparison {
 
 /// Errors: invalid_argument where the two were made for other traffic, another objective, another currency or prices of
 /// another day; invalid_value for a cost that is not positive.
-[[nodiscard]] MCOMP_API Result<Comparison> compare(const Forecast& baseline, const Forecast& candidate);
+[[nodiscard]] MCOMP_API Result<Comparison> compare(const FleetCost& baseline, const FleetCost& candidate);
 
 /// Several lines: the fleet, how it meets the objective, and each cost with its interval.
-[[nodiscard]] MCOMP_API std::string to_string(const Forecast& forecast);
+[[nodiscard]] MCOMP_API std::string to_string(const FleetCost& cost);
 /// One line a price: what is saved, with its interval.
 [[nodiscard]] MCOMP_API std::string to_string(const Comparison& comparison);
 /// One JSON object with the members above; an infinite end of an interval is null.
-[[nodiscard]] MCOMP_API std::string to_json(const Forecast& forecast);
+[[nodiscard]] MCOMP_API std::string to_json(const FleetCost& cost);
 [[nodiscard]] MCOMP_API std::string to_json(const Comparison& comparison);
 
 } // namespace mcomp::inline v0::cost
 
 namespace mcomp::inline v0 {
-template <> inline constexpr bool enable_format<cost::Forecast> = true;
+template <> inline constexpr bool enable_format<cost::FleetCost> = true;
 template <> inline constexpr bool enable_format<cost::Comparison> = true;
 } // namespace mcomp::inline v0

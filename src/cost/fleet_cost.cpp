@@ -1,4 +1,4 @@
-#include "mcomp/cost/forecast.hpp"
+#include "mcomp/cost/fleet_cost.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -81,7 +81,7 @@ Result<Service> summarize(const ServiceSamples& samples, const Objective& object
 }
 
 Status check(const ServiceSamples& samples, const Traffic& traffic, const Objective& objective,
-             const ForecastOptions& options) {
+             const FleetCostOptions& options) {
   const auto bad = [](ErrorCode code, const char* subject, const std::string& rule, const char* remedy) {
     return Error(code, subject, rule, remedy);
   };
@@ -203,8 +203,8 @@ Result<Saving> saving(const Cost& baseline, const Cost& candidate) {
   for (const Cost* cost : {&baseline, &candidate})
     if (!positive(cost->per_month) || !positive(cost->per_month_interval.lower) ||
         !(cost->per_month_interval.upper >= cost->per_month_interval.lower))
-      return Error(ErrorCode::invalid_value, "forecast", "a cost is not finite and > 0",
-                   "pass forecasts as forecast() gave them");
+      return Error(ErrorCode::invalid_value, "fleet cost", "a cost is not finite and > 0",
+                   "pass values as fleet_cost() gave them");
   const stats::Interval &b = baseline.per_month_interval, &c = candidate.per_month_interval;
   const double level = std::max(0.0, b.level + c.level - 1);
   return Saving{.per_month = baseline.per_month - candidate.per_month,
@@ -215,8 +215,8 @@ Result<Saving> saving(const Cost& baseline, const Cost& candidate) {
 
 } // namespace
 
-Result<Forecast> forecast(const ServiceSamples& samples, const Traffic& traffic, const Objective& objective,
-                          const PriceCatalogue& prices, std::string_view instance, const ForecastOptions& options) {
+Result<FleetCost> fleet_cost(const ServiceSamples& samples, const Traffic& traffic, const Objective& objective,
+                             const PriceCatalogue& prices, std::string_view instance, const FleetCostOptions& options) {
   MCOMP_CHECK(check(samples, traffic, objective, options));
   MCOMP_CHECK(prices.check("prices"));
   MCOMP_TRY(machine, prices.find(instance));
@@ -244,33 +244,33 @@ Result<Forecast> forecast(const ServiceSamples& samples, const Traffic& traffic,
   const auto slower = smallest_fleet(demand, service.scaled(1 + error));
   const auto paid = [&](std::int64_t count) { return static_cast<double>(count + options.spare_instances); };
   const Need need{paid(fleet.instances), paid(faster.instances), slower ? paid(slower->instances) : infinity};
-  Forecast result{.instance = machine.name,
-                  .currency = prices.currency,
-                  .price_date = prices.date,
-                  .traffic = traffic,
-                  .objective = objective,
-                  .instances = fleet.instances + options.spare_instances,
-                  .spare_instances = options.spare_instances,
-                  .utilisation = fleet.utilisation,
-                  .latency_seconds = fleet.latency_seconds,
-                  .mean_wait_seconds = fleet.mean_wait_seconds,
-                  .mean_service_seconds = service.mean,
-                  .service_variability = service.variability,
-                  .samples = static_cast<std::int64_t>(samples.seconds.size()),
-                  .on_demand = price(need, machine.on_demand_per_hour, prices.hours_per_month,
-                                     traffic.requests_per_second, options.level),
-                  .reserved = {},
-                  .term = machine.term};
+  FleetCost result{.instance = machine.name,
+                   .currency = prices.currency,
+                   .price_date = prices.date,
+                   .traffic = traffic,
+                   .objective = objective,
+                   .instances = fleet.instances + options.spare_instances,
+                   .spare_instances = options.spare_instances,
+                   .utilisation = fleet.utilisation,
+                   .latency_seconds = fleet.latency_seconds,
+                   .mean_wait_seconds = fleet.mean_wait_seconds,
+                   .mean_service_seconds = service.mean,
+                   .service_variability = service.variability,
+                   .samples = static_cast<std::int64_t>(samples.seconds.size()),
+                   .on_demand = price(need, machine.on_demand_per_hour, prices.hours_per_month,
+                                      traffic.requests_per_second, options.level),
+                   .reserved = {},
+                   .term = machine.term};
   if (machine.reserved_per_hour)
     result.reserved =
         price(need, *machine.reserved_per_hour, prices.hours_per_month, traffic.requests_per_second, options.level);
   return result;
 }
 
-Result<Comparison> compare(const Forecast& baseline, const Forecast& candidate) {
+Result<Comparison> compare(const FleetCost& baseline, const FleetCost& candidate) {
   const auto differ = [](const char* what) {
-    return Error(ErrorCode::invalid_argument, "compare", fmt::format("the forecasts were made for another {}", what),
-                 "forecast both for the same traffic and objective from the same prices");
+    return Error(ErrorCode::invalid_argument, "compare", fmt::format("the costs were found for another {}", what),
+                 "find both for the same traffic and objective from the same prices");
   };
   if (baseline.traffic != candidate.traffic) return differ("traffic");
   if (baseline.objective != candidate.objective) return differ("objective");
