@@ -51,6 +51,8 @@
 #include "mcomp/cost/fleet.hpp"
 #include "mcomp/cost/fleet_cost.hpp"
 #include "mcomp/cost/fleet_mix.hpp"
+#include "mcomp/cost/forecast.hpp"
+#include "mcomp/cost/forecast_log.hpp"
 #include "mcomp/cost/online_commitment.hpp"
 #include "mcomp/cost/price_import.hpp"
 #include "mcomp/cost/prices.hpp"
