@@ -119,14 +119,26 @@ void detail::advise(Forecast& f, const ForecastOptions& options) {
                   fmt::format("Do not adopt it like this: {} misses the objective that {} keeps; give it more room (a "
                               "lower target, more instances) and forecast again; as it is, it {}.",
                               candidate, baseline, saving));
+  if (!f.candidate.objective_kept)
+    return decide(
+        ForecastDecision::undecided,
+        fmt::format("Undecided: neither side keeps the objective, so their costs do not buy the service that is "
+                    "wanted; change the scaling first. As it is, {} {}.",
+                    candidate, saving));
+  const SideForecast& b = f.baseline;
+  const std::string idle = b.mean_instances > b.peak_instances - 1e-9 && b.peak_instances == f.candidate.peak_instances
+                               ? fmt::format("; either runs {:.4g} instance{} all the time", b.peak_instances,
+                                             b.peak_instances == 1 ? "" : "s")
+                               : "";
   if (!(f.saving.per_month > 0) || (interval && interval->upper <= 0))
-    return decide(ForecastDecision::reject,
-                  f.saving.per_month == 0 ? fmt::format("Not worth it: {} costs as much as {}.", candidate, baseline)
-                                          : fmt::format("Not worth it: {} {}{}.", candidate, saving,
-                                                        f.break_even.one_off > 0 && !f.break_even.months
-                                                            ? fmt::format(" and never pays for its {:.2f} {}",
-                                                                          f.break_even.one_off, f.currency)
-                                                            : ""));
+    return decide(
+        ForecastDecision::reject,
+        f.saving.per_month == 0
+            ? fmt::format("Not worth it: {} costs as much as {}{}.", candidate, baseline, idle)
+            : fmt::format("Not worth it: {} {}{}.", candidate, saving,
+                          f.break_even.one_off > 0 && !f.break_even.months
+                              ? fmt::format(" and never pays for its {:.2f} {}", f.break_even.one_off, f.currency)
+                              : ""));
   if (!f.break_even.months)
     return decide(ForecastDecision::reject,
                   fmt::format("Not worth it: {} {}, but traffic shrinks so fast that it never pays for its {:.2f} {}.",
@@ -134,12 +146,6 @@ void detail::advise(Forecast& f, const ForecastOptions& options) {
   if (*f.break_even.months > options.horizon_months)
     return decide(ForecastDecision::reject, fmt::format("Not worth it within {:g} months: {} {}{}.",
                                                         options.horizon_months, candidate, saving, pays));
-  if (!f.candidate.objective_kept)
-    return decide(
-        ForecastDecision::undecided,
-        fmt::format("Undecided: neither side keeps the objective, so their costs do not buy the service that is "
-                    "wanted; change the scaling first. As it is, {} {}.",
-                    candidate, saving));
   if (interval && interval->lower <= 0)
     return decide(ForecastDecision::undecided,
                   fmt::format("Undecided: {} {}, which may be nothing; measure more or record a longer trace.",
