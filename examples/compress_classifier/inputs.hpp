@@ -4,7 +4,7 @@
 #include <string>
 
 #include "mcomp/compress/plan.hpp"
-#include "mcomp/cost/forecast.hpp"
+#include "mcomp/cost/fleet_cost.hpp"
 
 namespace example {
 

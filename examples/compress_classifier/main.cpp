@@ -222,11 +222,11 @@ mcomp::Status Run::report_cost(const Latencies& single, const mcomp::cost::Price
                                mcomp::evaluate::Evidence& evidence) {
   const mcomp::cost::Traffic traffic{.requests_per_second = options_.requests_per_second};
   const mcomp::cost::Objective objective{options_.objective_quantile, options_.objective_milliseconds / 1e3};
-  const auto forecast = [&](const std::vector<double>& seconds) {
-    return mcomp::cost::forecast({.seconds = seconds, .threads = options_.threads}, traffic, objective, prices,
-                                 options_.instance);
+  const auto fleet = [&](const std::vector<double>& seconds) {
+    return mcomp::cost::fleet_cost({.seconds = seconds, .threads = options_.threads}, traffic, objective, prices,
+                                   options_.instance);
   };
-  const auto baseline = forecast(single.baseline), candidate = forecast(single.candidate);
+  const auto baseline = fleet(single.baseline), candidate = fleet(single.candidate);
   heading("Cost");
   report_.keep("cost_assumptions", {{"instance", options_.instance},
                                     {"requests_per_second", traffic.requests_per_second},

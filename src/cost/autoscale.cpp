@@ -196,15 +196,8 @@ void summarize(Replay& result, const Waits& waits, const ServiceTime& service) {
     const auto i = static_cast<std::size_t>(place);
     return tail[i] + (place - static_cast<double>(i)) * (tail[i + 1] - tail[i]);
   };
-  // Wait and service are independent: the mean over services of equal probability, finer towards the long ones.
-  std::vector<std::pair<double, double>> strata; // time, probability
-  double left = 1;
-  for (int k = 0; k < 400 && left > 1e-7; ++k) {
-    const double share = k < 90 ? 0.01 : left * 0.05;
-    strata.emplace_back(service.quantile(1 - left + share / 2), share);
-    left -= share;
-  }
-  strata.back().second += left;
+  // Wait and service are independent: the mean over services.
+  const auto strata = detail::service_strata(service);
   const auto response = [&](double t) {
     double sum = 0;
     for (const auto& [seconds, share] : strata) sum += share * wait(t - seconds);
@@ -318,6 +311,18 @@ Status detail::check_replay(const RequestTrace& trace, const AutoscaleOptions& o
   return {};
 }
 
+std::vector<std::pair<double, double>> detail::service_strata(const ServiceTime& service) {
+  std::vector<std::pair<double, double>> strata;
+  double left = 1;
+  for (int k = 0; k < 400 && left > 1e-7; ++k) {
+    const double share = k < 90 ? 0.01 : left * 0.05;
+    strata.emplace_back(service.quantile(1 - left + share / 2), share);
+    left -= share;
+  }
+  strata.back().second += left;
+  return strata;
+}
+
 double detail::clock_of(const RequestTrace& trace) {
   return static_cast<double>(trace.first_interval) * trace.interval_seconds;
 }
@@ -335,6 +340,10 @@ void detail::price(Replay& result, const RequestTrace& trace, const AutoscaleOpt
 }
 
 Result<Replay> replay(const RequestTrace& trace, const AutoscaleOptions& options) {
+  return detail::replay_intervals(trace, options, true);
+}
+
+Result<Replay> detail::replay_intervals(const RequestTrace& trace, const AutoscaleOptions& options, bool latency) {
   MCOMP_CHECK(detail::check_replay(trace, options));
   const double service = options.service.mean();
   const double limit =
@@ -455,7 +464,7 @@ Result<Replay> replay(const RequestTrace& trace, const AutoscaleOptions& options
   const double end = static_cast<double>(trace.requests.size()) * trace.interval_seconds;
   const double servers_left = static_cast<double>(std::max<std::int64_t>(fleet.up() * options.servers_per_instance, 1));
   backlog.shorten(0, end, backlog.requests() * service / servers_left, waits);
-  if (result.requests > 0) summarize(result, waits, options.service);
+  if (latency && result.requests > 0) summarize(result, waits, options.service);
   detail::price(result, trace, options);
   return result;
 }
@@ -482,7 +491,7 @@ Result<MonthlyCost> monthly_cost(const RequestTrace& trace, const AutoscaleOptio
     AutoscaleOptions own = options;
     own.seed = Random(options.seed, i).next();
     const auto drawn = bootstrap_days(trace, bootstrap);
-    const auto month = drawn ? replay(*drawn, own) : Result<Replay>(drawn.error());
+    const auto month = drawn ? detail::replay_intervals(*drawn, own, false) : Result<Replay>(drawn.error());
     if (month)
       result.replicates[i] = month->cost_per_month;
     else

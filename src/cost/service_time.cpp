@@ -117,6 +117,27 @@ Result<ServiceTime> ServiceTime::empirical(std::span<const double> seconds) {
   return result;
 }
 
+Result<ServiceTime> ServiceTime::scaled(double factor) const {
+  if (!std::isfinite(factor) || factor <= 0)
+    return Error(ErrorCode::invalid_value, "service time", fmt::format("a factor of {} is not finite and > 0", factor),
+                 "pass 1.1 for a tenth more");
+  MCOMP_CHECK(check_mean(mean_ * factor));
+  if (kind_ == ServiceKind::empirical) {
+    std::vector<double> times = sorted_;
+    for (double& x : times) x *= factor;
+    return empirical(times);
+  }
+  ServiceTime result = *this;
+  result.mean_ *= factor;
+  if (kind_ == ServiceKind::lognormal) {
+    result.a_ += std::log(factor);
+  } else {
+    result.a_ *= factor;
+    result.b_ *= factor;
+  }
+  return result;
+}
+
 double ServiceTime::cdf(double seconds) const noexcept {
   if (std::isnan(seconds)) return seconds;
   if (seconds <= 0) return 0;

@@ -36,6 +36,10 @@ class MCOMP_API ServiceTime {
   /// not finite and > 0.
   [[nodiscard]] static Result<ServiceTime> empirical(std::span<const double> seconds);
 
+  /// Every time multiplied by `factor`, the shape kept. Errors: invalid_value for a factor that is not finite and > 0,
+  /// or a mean that overflows.
+  [[nodiscard]] Result<ServiceTime> scaled(double factor) const;
+
   [[nodiscard]] ServiceKind kind() const noexcept { return kind_; }
   [[nodiscard]] double mean() const noexcept { return mean_; }
   [[nodiscard]] double variability() const noexcept { return variability_; }
