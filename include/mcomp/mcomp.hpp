@@ -130,3 +130,8 @@
 #include "mcomp/kernels/reference.hpp"
 #include "mcomp/kernels/runner.hpp"
 #endif
+
+// Nor has one without the workflow libraries a catalogue.
+#if __has_include("mcomp/catalog/merkle.hpp")
+#include "mcomp/catalog/merkle.hpp"
+#endif
