@@ -133,5 +133,6 @@
 
 // Nor has one without the workflow libraries a catalogue.
 #if __has_include("mcomp/catalog/merkle.hpp")
+#include "mcomp/catalog/canonical_json.hpp"
 #include "mcomp/catalog/merkle.hpp"
 #endif
