@@ -11,6 +11,8 @@
 
 #include "io/gguf_bytes.hpp"
 #include "mcomp/calibrate/calibrator.hpp"
+#include "mcomp/catalog/approval.hpp"
+#include "mcomp/catalog/checkpoint.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/cost/prices.hpp"
 #include "mcomp/evaluate/evaluation.hpp"
@@ -266,6 +268,28 @@ void trust_seeds(Seeds& seeds) {
       seeds.text("calibrator", to_string(method), fitted->calibrator.to_json());
 }
 
+/// What the catalogue reads from outside, signed by a key that the fuzzers know.
+void catalog_seeds(Seeds& seeds) {
+  using namespace catalog;
+  const auto key = SigningKey::from_seed("log", std::array<std::uint8_t, 32>{7}).value();
+  const Checkpoint checkpoint{.origin = "log", .size = 3, .root = leaf_hash("x"), .extensions = {"an extension"}};
+  seeds.text("checkpoint", "signed", sign_checkpoint(checkpoint, {&key, 1}).value());
+  seeds.text("checkpoint", "text", to_text(checkpoint));
+  const Approval approval{.subject = "a",
+                          .change = "promote",
+                          .role = "reviewer",
+                          .signer = {},
+                          .issued = 100,
+                          .expires = 200,
+                          .nonce = "n",
+                          .comment = "c"};
+  const Envelope envelope = sign_approval(approval, key).value();
+  seeds.text("approval", "signed", to_json(envelope).value());
+  seeds.text("approval", "statement", envelope.payload);
+  seeds.text("canonical_json", "all",
+             R"({"b": [1, -2.5e-7, 1e21, true, null, "\u20ac\ud83d\ude00\n\""], "a": {"": {}}})");
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -278,6 +302,7 @@ int main(int argc, char** argv) {
   compressed_tensors_seeds(seeds, root / "scratch");
   gguf_seeds(seeds);
   texts_seeds(seeds, root / "scratch");
+  catalog_seeds(seeds);
   fmt::print("{} seeds in {}\n", seeds.count(), root.string());
   return 0;
 }
