@@ -134,8 +134,11 @@
 // Nor has one without the workflow libraries a catalogue.
 #if __has_include("mcomp/catalog/merkle.hpp")
 #include "mcomp/catalog/approval.hpp"
+#include "mcomp/catalog/artifact_manifest.hpp"
+#include "mcomp/catalog/artifact_store.hpp"
 #include "mcomp/catalog/canonical_json.hpp"
 #include "mcomp/catalog/checkpoint.hpp"
+#include "mcomp/catalog/hardware.hpp"
 #include "mcomp/catalog/merkle.hpp"
 #include "mcomp/catalog/signature.hpp"
 #endif
