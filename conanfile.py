@@ -15,6 +15,10 @@ _find_system_dependencies = """find_package(fmt REQUIRED)
 find_package(Eigen3 REQUIRED NO_MODULE)
 target_link_libraries(mcomp::core INTERFACE fmt::fmt Eigen3::Eigen)
 """
+_find_workflow_dependencies = """find_package(SQLite3 REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+target_link_libraries(mcomp::workflow INTERFACE SQLite::SQLite3 OpenSSL::Crypto)
+"""
 
 
 class McompConan(ConanFile):
@@ -29,8 +33,9 @@ class McompConan(ConanFile):
     # Conan Center has no recipe for oneDNN. with_onednn=True takes the one that CMake finds on the machine: installed
     # in the usual places (Debian: libdnnl-dev), or below the prefix that the environment variable dnnl_ROOT names, for
     # instance from the [buildenv] of a profile. Consumers of the static library need it in the same place.
-    options = {"shared": [True, False], "fPIC": [True, False], "with_onednn": [True, False]}
-    default_options = {"shared": False, "fPIC": True, "with_onednn": False}
+    options = {"shared": [True, False], "fPIC": [True, False], "with_onednn": [True, False],
+               "with_workflow": [True, False]}
+    default_options = {"shared": False, "fPIC": True, "with_onednn": False, "with_workflow": True}
     implements = ["auto_shared_fpic"]
     no_copy_source = True
     exports_sources = "CMakeLists.txt", "LICENSE", "cmake/*", "include/*", "src/*", "!cmake/packaging/*"
@@ -47,6 +52,9 @@ class McompConan(ConanFile):
         self.requires("fmt/[>=9 <13]", transitive_headers=True, transitive_libs=True)
         self.requires("eigen/[>=3.4 <6]", transitive_headers=True)
         self.requires("nlohmann_json/[>=3.11 <4]", visible=False)
+        if self.options.with_workflow:
+            self.requires("sqlite3/[>=3.24 <4]")
+            self.requires("openssl/[>=1.1.1 <4]")
 
     def validate(self):
         if self.settings.os == "Windows":
@@ -61,6 +69,7 @@ class McompConan(ConanFile):
         toolchain = CMakeToolchain(self)
         toolchain.cache_variables["MCOMP_WITH_ONEDNN"] = bool(self.options.with_onednn)
         toolchain.cache_variables["MCOMP_REQUIRE_ONEDNN"] = bool(self.options.with_onednn)
+        toolchain.cache_variables["MCOMP_WITH_WORKFLOW"] = bool(self.options.with_workflow)
         for part in ("TESTS", "EXAMPLES", "BENCH"):
             toolchain.cache_variables[f"MCOMP_BUILD_{part}"] = False
         toolchain.generate()
@@ -76,7 +85,8 @@ class McompConan(ConanFile):
         # What CMakeDeps and PkgConfigDeps generate from package_info takes their place.
         for folder in (("lib", "cmake"), ("lib", "pkgconfig"), ("share",)):
             rmdir(self, os.path.join(self.package_folder, *folder))
-        save(self, os.path.join(self.package_folder, _system_dependencies), _find_system_dependencies)
+        save(self, os.path.join(self.package_folder, _system_dependencies),
+             _find_system_dependencies + (_find_workflow_dependencies if self.options.with_workflow else ""))
 
     def package_info(self):
         self.cpp_info.set_property("cmake_file_name", "mcomp")
@@ -100,6 +110,17 @@ class McompConan(ConanFile):
         kernels.set_property("pkg_config_name", "mcomp-kernels")
         kernels.libs = ["mcomp_kernels"]
         kernels.requires = ["core"]
+
+        if self.options.with_workflow:
+            workflow = self.cpp_info.components["workflow"]
+            workflow.set_property("cmake_target_name", "mcomp::workflow")
+            workflow.set_property("pkg_config_name", "mcomp-workflow")
+            workflow.libs = ["mcomp_workflow"]
+            workflow.requires = ["core"]
+            if packages >= {"sqlite3", "openssl"}:
+                workflow.requires += ["sqlite3::sqlite3", "openssl::crypto"]
+            elif self.settings.os in ("Linux", "FreeBSD") and not self.options.shared:
+                workflow.system_libs.extend(["sqlite3", "crypto"])
 
         if not self.options.shared:
             core.defines = ["MCOMP_STATIC_DEFINE"]

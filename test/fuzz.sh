@@ -27,8 +27,8 @@ fi
 
 short_executions() { # of a reader
   case $1 in
-  safetensors | token_list | prices | trace | recipe | plan) echo 200000 ;;
-  artifact | compressed_tensors) echo 60000 ;;
+  safetensors | token_list | prices | trace | recipe | plan | checkpoint | approval | canonical_json | catalog_manifest) echo 200000 ;;
+  artifact | compressed_tensors | archive) echo 60000 ;;
   *) echo 100000 ;;
   esac
 }

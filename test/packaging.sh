@@ -57,6 +57,8 @@ include(default)
 fmt/$(pkg-config --modversion fmt)
 eigen/$(pkg-config --modversion eigen3)
 nlohmann_json/$(pkg-config --modversion nlohmann_json)
+sqlite3/$(pkg-config --modversion sqlite3)
+openssl/$(pkg-config --modversion libcrypto)
 END
 # The short form is about the recipe: it compiles with little optimization, in two thirds of the time.
 flags='{"CMAKE_CXX_FLAGS_RELEASE": "-O1 -DNDEBUG"}'

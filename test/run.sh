@@ -69,7 +69,7 @@ release_tests() { ctest --preset release -j "$jobs"; }
 static_build() {
   # The flags are those of vcpkg, so that ccache knows the objects of the port again.
   configure release -B build/static -DCMAKE_CXX_FLAGS=-fPIC -DBUILD_SHARED_LIBS=OFF -DMCOMP_BUILD_EXAMPLES=OFF -DMCOMP_BUILD_BENCH=OFF "$@"
-  cmake --build build/static -j "$jobs" --target mcomp_core mcomp_kernels
+  cmake --build build/static -j "$jobs" --target mcomp_core mcomp_kernels mcomp_workflow
 }
 # The prefix with oneDNN 3.x, mirrored: where the copy at hand has lost the symbolic links of its library (each is then a
 # small file that holds the name of its target), they are made again.

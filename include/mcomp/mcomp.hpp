@@ -140,3 +140,15 @@
 #include "mcomp/kernels/runner.hpp"
 #include "mcomp/kernels/synthetic_layer.hpp"
 #endif
+
+// Nor has one without the workflow libraries a catalogue.
+#if __has_include("mcomp/catalog/merkle.hpp")
+#include "mcomp/catalog/approval.hpp"
+#include "mcomp/catalog/artifact_manifest.hpp"
+#include "mcomp/catalog/artifact_store.hpp"
+#include "mcomp/catalog/canonical_json.hpp"
+#include "mcomp/catalog/checkpoint.hpp"
+#include "mcomp/catalog/hardware.hpp"
+#include "mcomp/catalog/merkle.hpp"
+#include "mcomp/catalog/signature.hpp"
+#endif

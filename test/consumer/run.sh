@@ -76,7 +76,7 @@ pkgconfig_consumer() {
   local prefix=$1 libdir=$2 compiler=$3 flags
   shift 3
   export PKG_CONFIG_PATH=$libdir/pkgconfig
-  pkg-config --print-errors --exists mcomp mcomp-core mcomp-kernels
+  pkg-config --print-errors --exists mcomp mcomp-core mcomp-kernels mcomp-workflow
   flags=$(pkg-config "$@" --cflags --libs mcomp)
   echo "flags: $flags"
   # shellcheck disable=SC2086
@@ -126,6 +126,7 @@ package_tests() { # package_tests shared|static BUILD_DIR
   check "$kind: pkg-config and a bare compiler" pkgconfig_consumer "$prefix" "$libdir" g++ "${static_flag[@]}"
   check "$kind: find_package(mcomp)" consume package "$kind-package" "${hints[@]}"
   check "$kind: component kernels, as C++23" consume kernels "$kind-kernels" "${hints[@]}" -DCONSUMER_STANDARD=23
+  check "$kind: component workflow" consume workflow "$kind-workflow" "${hints[@]}"
   check "$kind: without exceptions and type information" consume no_exceptions "$kind-no-exceptions" "${hints[@]}"
   refused "$kind: an unknown component" "has no component 'engine'" \
     cmake -S "$here/core_only" -B "$scratch/$kind-unknown" -G Ninja "${hints[@]}" "-DCONSUMER_COMPONENTS=core;engine"
@@ -138,6 +139,9 @@ package_tests() { # package_tests shared|static BUILD_DIR
   refused "$kind: kernels that were not installed" "Component 'kernels' was not built or not installed" \
     cmake -S "$here/core_only" -B "$scratch/$kind-no-kernels" -G Ninja -DCMAKE_PREFIX_PATH="$core_prefix" \
     "-DCONSUMER_COMPONENTS=core;kernels"
+  refused "$kind: workflow that was not installed" "Component 'workflow' was not built or not installed" \
+    cmake -S "$here/core_only" -B "$scratch/$kind-no-workflow" -G Ninja -DCMAKE_PREFIX_PATH="$core_prefix" \
+    "-DCONSUMER_COMPONENTS=core;workflow"
   check "$kind: find_package(mcomp) with Clang" consume package "$kind-package-clang" "${hints[@]}" \
     -DCMAKE_CXX_COMPILER="$clang"
   if [ "$kind" = static ]; then
@@ -164,6 +168,8 @@ without_onednn() { # without_onednn PREFIX BUILD_DIR: every place where oneDNN c
   local ignored="/usr/include;/usr/local/include;/usr/lib;/usr/$lib;/usr/$lib/cmake/dnnl;/lib;/$lib;/$lib/cmake/dnnl"
   local hidden=(-DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_IGNORE_PATH="$ignored")
   check "static: core where oneDNN cannot be found" consume core_only static-core-hidden "${hidden[@]}"
+  refused "static: workflow where SQLite cannot be found" "needs SQLite and OpenSSL" \
+    cmake -S "$here/core_only" -B "$scratch/static-workflow-hidden" -G Ninja "${hidden[@]}" "-DCONSUMER_COMPONENTS=core;workflow"
   refused "static: kernels where oneDNN cannot be found" "built with oneDNN" \
     cmake -S "$here/core_only" -B "$scratch/static-kernels-hidden" -G Ninja "${hidden[@]}" "-DCONSUMER_COMPONENTS=core;kernels"
   check "static: optional kernels where oneDNN cannot be found" consume core_only static-optional-hidden "${hidden[@]}" \

@@ -11,6 +11,9 @@
 
 #include "io/gguf_bytes.hpp"
 #include "mcomp/calibrate/calibrator.hpp"
+#include "mcomp/catalog/approval.hpp"
+#include "mcomp/catalog/artifact_store.hpp"
+#include "mcomp/catalog/checkpoint.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/cost/device_profile.hpp"
 #include "mcomp/cost/objective.hpp"
@@ -281,6 +284,50 @@ void trust_seeds(Seeds& seeds) {
       seeds.text("calibrator", to_string(method), fitted->calibrator.to_json());
 }
 
+/// What the catalogue reads from outside, signed by a key that the fuzzers know.
+void catalog_seeds(Seeds& seeds, const fs::path& scratch) {
+  using namespace catalog;
+  const auto key = SigningKey::from_seed("log", std::array<std::uint8_t, 32>{7}).value();
+  const Checkpoint checkpoint{.origin = "log", .size = 3, .root = leaf_hash("x"), .extensions = {"an extension"}};
+  seeds.text("checkpoint", "signed", sign_checkpoint(checkpoint, {&key, 1}).value());
+  seeds.text("checkpoint", "text", to_text(checkpoint));
+  const Approval approval{.subject = "a",
+                          .change = "promote",
+                          .role = "reviewer",
+                          .signer = {},
+                          .issued = 100,
+                          .expires = 200,
+                          .nonce = "n",
+                          .comment = "c"};
+  const Envelope envelope = sign_approval(approval, key).value();
+  seeds.text("approval", "signed", to_json(envelope).value());
+  seeds.text("approval", "statement", envelope.payload);
+  {
+    const auto store = ArtifactStore::open(scratch).value();
+    ArtifactManifest manifest{.name = "n",
+                              .parts = {},
+                              .baseline = "b",
+                              .data = {{"calibration", "c"}},
+                              .device_profile = {},
+                              .library_version = "0.1.0",
+                              .seed = 1,
+                              .instruction_set_cap = {},
+                              .hardware = {{"avx2"}, "w8a8", 10}};
+    manifest.parts.push_back({PartRole::weights, "w", store.put("weights").value()});
+    manifest.parts.push_back({PartRole::plan, "p", store.put("{}").value()});
+    const auto encoded = encode(manifest).value();
+    seeds.text("catalog_manifest", "small", encoded.manifest + '\0' + encoded.config);
+    store.publish(manifest).value();
+    store.export_archive(seeds.path("archive", "one")).value();
+    manifest.seed = 2;
+    store.publish(manifest).value();
+    store.export_archive(seeds.path("archive", "two")).value();
+    fs::remove_all(scratch);
+  }
+  seeds.text("canonical_json", "all",
+             R"({"b": [1, -2.5e-7, 1e21, true, null, "\u20ac\ud83d\ude00\n\""], "a": {"": {}}})");
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -293,6 +340,7 @@ int main(int argc, char** argv) {
   compressed_tensors_seeds(seeds, root / "scratch");
   gguf_seeds(seeds);
   texts_seeds(seeds, root / "scratch");
+  catalog_seeds(seeds, root / "scratch");
   fmt::print("{} seeds in {}\n", seeds.count(), root.string());
   return 0;
 }

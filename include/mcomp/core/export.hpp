@@ -6,6 +6,7 @@
 #if defined(MCOMP_STATIC_DEFINE)
 #define MCOMP_API
 #define MCOMP_KERNELS_API
+#define MCOMP_WORKFLOW_API
 #elif defined(_WIN32)
 #if defined(mcomp_core_EXPORTS)
 #define MCOMP_API __declspec(dllexport)
@@ -17,7 +18,13 @@
 #else
 #define MCOMP_KERNELS_API __declspec(dllimport)
 #endif
+#if defined(mcomp_workflow_EXPORTS)
+#define MCOMP_WORKFLOW_API __declspec(dllexport)
+#else
+#define MCOMP_WORKFLOW_API __declspec(dllimport)
+#endif
 #else
 #define MCOMP_API __attribute__((visibility("default")))
 #define MCOMP_KERNELS_API __attribute__((visibility("default")))
+#define MCOMP_WORKFLOW_API __attribute__((visibility("default")))
 #endif

@@ -15,6 +15,7 @@ vcpkg_check_features(OUT_FEATURE_OPTIONS FEATURE_OPTIONS
     FEATURES
         onednn MCOMP_WITH_ONEDNN
         onednn MCOMP_REQUIRE_ONEDNN
+        workflow MCOMP_WITH_WORKFLOW
 )
 
 vcpkg_cmake_configure(
