@@ -138,4 +138,6 @@
 #include "mcomp/catalog/checkpoint.hpp"
 #include "mcomp/catalog/merkle.hpp"
 #include "mcomp/catalog/signature.hpp"
+#include "mcomp/rollout/bucketing.hpp"
+#include "mcomp/rollout/hash.hpp"
 #endif
