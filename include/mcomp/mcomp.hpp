@@ -139,5 +139,6 @@
 #include "mcomp/catalog/merkle.hpp"
 #include "mcomp/catalog/signature.hpp"
 #include "mcomp/rollout/bucketing.hpp"
+#include "mcomp/rollout/flags.hpp"
 #include "mcomp/rollout/hash.hpp"
 #endif

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
 
 #include <openssl/evp.h>
 
@@ -15,6 +16,16 @@ namespace mcomp::inline v0::rollout {
 namespace {
 
 constexpr std::uint32_t fnv_offset = 0x811c9dc5U, fnv_prime = 0x01000193U;
+
+std::uint32_t little_endian(const char* bytes) noexcept { // one load, where the processor is little-endian
+  std::uint32_t word = 0;
+  if constexpr (std::endian::native == std::endian::little) {
+    std::memcpy(&word, bytes, 4);
+    return word;
+  }
+  for (std::size_t i = 0; i < 4; ++i) word |= std::uint32_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+  return word;
+}
 
 std::uint32_t little_endian(const char* bytes, std::size_t count) noexcept {
   std::uint32_t word = 0;
@@ -47,7 +58,7 @@ std::uint32_t murmur3_32(std::string_view key, std::uint32_t seed) noexcept {
   std::uint32_t h = seed;
   const char* p = key.data();
   std::size_t left = key.size();
-  for (; left >= 4; left -= 4, p += 4) h = std::rotl(h ^ scrambled(little_endian(p, 4)), 13) * 5 + 0xe6546b64U;
+  for (; left >= 4; left -= 4, p += 4) h = std::rotl(h ^ scrambled(little_endian(p)), 13) * 5 + 0xe6546b64U;
   if (left > 0) h ^= scrambled(little_endian(p, left));
   h ^= static_cast<std::uint32_t>(key.size());
   h = (h ^ (h >> 16)) * 0x85ebca6bU;

@@ -4,9 +4,7 @@
 
 #include <compare>
 #include <optional>
-#include <string>
 #include <string_view>
-#include <vector>
 
 namespace mcomp::inline v0::rollout::detail {
 
@@ -15,13 +13,14 @@ struct SemverSyntax {
   bool partial = false;   ///< "1" is 1.0.0, "1.2" is 1.2.0
 };
 
-/// Digits are kept as text, so that no number is too large.
+/// Looks into the text that it was read from. Digits stay text, so that no number is too large.
 struct Semver {
-  std::string core[3];
-  std::vector<std::string> prerelease; ///< empty for a release
+  std::string_view core[3];
+  std::string_view prerelease; ///< identifiers between dots; empty for a release
 
-  /// Nothing where the text is no version. Build metadata is checked and dropped: it has no part in the order.
-  [[nodiscard]] static std::optional<Semver> parse(std::string_view text, SemverSyntax syntax = {});
+  /// Nothing where the text is no version. Build metadata is checked and dropped: it has no part in the order. No
+  /// allocation.
+  [[nodiscard]] static std::optional<Semver> parse(std::string_view text, SemverSyntax syntax = {}) noexcept;
 };
 
 [[nodiscard]] std::strong_ordering compare(const Semver& a, const Semver& b) noexcept;
