@@ -93,7 +93,8 @@ for name, title in titles.items():
     if f["reservations"]:
         a = f["reservations"]
         text += f"\nOf the reservations that run out: renew {a['renew']}, let {a['let_expire']} expire; knowing of the candidate is worth {a['at_stake']:.2f} {f['currency']} over the term.\n"
-    text += f"\nThe interval covers {f['saving']['interval_covers']}.\n\n"
+    covers = "The interval covers" if f["saving"]["per_month_interval"] else "No interval:"
+    text += f"\n{covers} {f['saving']['interval_covers']}.\n\n"
     text += "| what moves the saving per month most | as it is | moved to | saving then |\n| --- | --- | --- | --- |\n"
     for s in f["sensitivity"][:5]:
         text += f"| {s['input']} | {s['value']:.4g} | {s['low']:.4g} or {s['high']:.4g} | {s['saving_at_low']:.2f} or {s['saving_at_high']:.2f} |\n"

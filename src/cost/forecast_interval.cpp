@@ -83,12 +83,11 @@ Status detail::saving_interval(const ForecastInputs& in, const PreparedSide& bas
                                const ForecastOptions& options, const Context& context, ForecastSaving& saving) {
   const Resampling how = resampling_of(in, options);
   if (options.replicates == 0) {
-    saving.interval_covers = "no interval was asked for";
+    saving.interval_covers = "none was asked for";
     return {};
   }
   if (how.whole_days == 0 && !how.service) {
-    saving.interval_covers = "there is no interval: the trace has too few whole days to draw from, and the service "
-                             "times are declared";
+    saving.interval_covers = "the trace has too few whole days to draw from, and the service times are declared";
     return {};
   }
   const auto n = static_cast<std::size_t>(options.replicates);

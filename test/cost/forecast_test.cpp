@@ -119,7 +119,8 @@ TEST_CASE("forecast: a constant load on fixed fleets costs what it does by hand"
   CHECK(moved(f, "scheduled instances").high == Approx(11));
   // One day and declared service times: nothing that an interval could come from, and it says so.
   CHECK_FALSE(f.saving.per_month_interval);
-  CHECK(f.saving.interval_covers.find("no interval") != std::string::npos);
+  CHECK(f.saving.interval_covers.find("too few whole days") != std::string::npos);
+  CHECK(to_string(f).find("no interval: the trace has too few") != std::string::npos);
 }
 
 TEST_CASE("forecast: a fleet on a target follows the load, and the candidate's share of it") {
