@@ -77,6 +77,13 @@ double round_step(double most, int ticks) {
   return 10 * unit;
 }
 
+/// "58 minutes", "3.5 hours", "2 days"
+std::string duration(double seconds) {
+  if (seconds < 7200) return fmt::format("{:.3g} minutes", seconds / 60);
+  return seconds < 2 * 86400 ? fmt::format("{:.3g} hours", seconds / 3600)
+                             : fmt::format("{:.3g} days", seconds / 86400);
+}
+
 struct TimeAxis {
   double start = 0, seconds = 0; ///< since midnight at the left edge, length
   bool clock = true;
@@ -105,8 +112,7 @@ std::vector<Tick> ticks_of(const TimeAxis& axis) {
     if (step >= 86400 || (midnight && axis.seconds > 86400))
       label = fmt::format("day {:.0f}", day - first_day + 1);
     else
-      label =
-          fmt::format("{:02.0f}:{:02.0f}", std::floor((clock + 0.5) / 3600), std::fmod(std::round(clock / 60), 60.0));
+      label = fmt::format("{:02}:{:02}", std::llround(clock / 60) / 60, std::llround(clock / 60) % 60);
     ticks.push_back({at - axis.start, std::move(label), midnight});
   }
   return ticks;
@@ -121,14 +127,16 @@ struct Series {
   double span = 0;  ///< seconds of a column
 };
 
+/// @param whole only whole numbers beside the grid
 /// A panel: its frame, grid, band, lines, and the names of its series at their last value.
 std::string panel(int place, const std::string& title, const TimeAxis& axis, const std::vector<Tick>& ticks,
-                  const std::vector<Series>& series, double least_top) {
+                  const std::vector<Series>& series, bool whole) {
   const double y0 = top + place * (tall + apart), floor = y0 + tall;
-  double most = least_top;
+  double most = 0;
   for (const Series& s : series)
     for (const Column& c : s.columns) most = std::max(most, c.high);
-  const double step = round_step(most, 5), upper = std::ceil(most / step - 1e-9) * step;
+  if (most <= 0) most = 1; // nothing to see, on a scale that says so
+  const double step = std::max(whole ? 1.0 : 0.0, round_step(most, 5)), upper = std::ceil(most / step - 1e-9) * step;
   const auto y = [&](double value) { return floor - tall * std::clamp(value / upper, 0.0, 1.0); };
   std::string svg =
       fmt::format("<g>\n<rect x=\"{:.0f}\" y=\"{:.0f}\" width=\"{:.0f}\" height=\"{:.0f}\" fill=\"#fcfcfc\"/>\n", left,
@@ -179,7 +187,7 @@ std::string panel(int place, const std::string& title, const TimeAxis& axis, con
     names[i].first = std::min(names[i].first, most_y);
   }
   for (const auto& [at, s] : names)
-    svg += text(left + plot + 8, at + 4, "start", escaped(shortened(s->name, 18)),
+    svg += text(left + plot + 8, at + 4, "start", escaped(shortened(s->name, 14)),
                 fmt::format(" fill=\"{}\" font-weight=\"600\"", s->colour));
   return svg + "</g>\n";
 }
@@ -258,22 +266,22 @@ std::string to_svg(const Chart& chart) {
   svg += panel(0, "Demand, requests per second", axis, ticks,
                {{"demand", values(chart.baseline, [](const auto& p) { return p.requests_per_second; }), demand_colour,
                  "", banded ? demand_colour : "", span}},
-               1e-9);
+               false);
   svg += panel(1, "Instances paid for", axis, ticks,
                {{chart.baseline.label, values(chart.baseline, [](const auto& p) { return p.billed; }), baseline_colour,
                  "", banded ? baseline_colour : "", span},
                 {chart.candidate.label, values(chart.candidate, [](const auto& p) { return p.billed; }),
                  candidate_colour, dashes, banded ? candidate_colour : "", span}},
-               1);
+               true);
   auto before = spent(chart.baseline), after = spent(chart.candidate);
   const auto named = [&](const ChartSide& side, const std::vector<Column>& columns) {
-    return columns.empty() ? side.label : fmt::format("{} {}", compact(columns.back().mean), shortened(side.label, 9));
+    return columns.empty() ? side.label : fmt::format("{} {}", compact(columns.back().mean), side.label);
   };
   const std::string before_name = named(chart.baseline, before), after_name = named(chart.candidate, after);
   svg += panel(2, fmt::format("Cost of machines up to here, {}", chart.currency), axis, ticks,
                {{before_name, std::move(before), baseline_colour, "", "", span},
                 {after_name, std::move(after), candidate_colour, dashes, "", span}},
-               1e-9);
+               false);
   const double floor = top + 3 * tall + 2 * apart;
   for (const Tick& tick : ticks) {
     svg += line(axis.x(tick.elapsed), floor, axis.x(tick.elapsed), floor + 5, "stroke=\"#777\"");
@@ -281,9 +289,9 @@ std::string to_svg(const Chart& chart) {
   }
   svg += text(left + plot / 2, floor + 42, "middle",
               fmt::format("{}{}", chart.clock ? "time of the trace" : "time since the first arrival",
-                          banded ? fmt::format("; lines are means of {:.3g} minutes, bands reach from the least to the "
+                          banded ? fmt::format("; lines are means of {}, bands reach from the least to the "
                                                "most within them",
-                                               span / 60)
+                                               duration(span))
                                  : ""),
               " fill=\"#555\"");
   return svg + "</svg>\n";

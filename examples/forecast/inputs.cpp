@@ -237,9 +237,10 @@ Result<Prices> read_prices(const PriceArguments& arguments) {
       left_out = fmt::format("; {} types without an on-demand price left out", read->without_on_demand.size());
   }
   const PriceCatalogue& c = result.catalogue;
-  result.sources.push_back(
-      {"P", "prices", fmt::format("{} instance types, {}, of {}{}", c.instances.size(), c.currency, c.date, left_out),
-       fingerprinted(file, *text) + (arguments.file.empty() ? ", of the example" : "")});
+  result.sources.push_back({"P", "prices",
+                            fmt::format("{} instance type{}, {}, of {}{}", c.instances.size(),
+                                        c.instances.size() == 1 ? "" : "s", c.currency, c.date, left_out),
+                            fingerprinted(file, *text) + (arguments.file.empty() ? ", of the example" : "")});
   return result;
 }
 

@@ -219,6 +219,17 @@ Status take_service(const Options& o, const SideArguments& a, const Trace& trace
   return {};
 }
 
+/// "c5.large, 2 vCPUs: 0.085 an hour, reserved 0.054 (1 year, no upfront), spot 0.03"
+std::string priced(const InstancePrice& machine) {
+  std::string text = machine.name;
+  if (machine.vcpus) text += fmt::format(", {} vCPUs", *machine.vcpus);
+  text += fmt::format(": {:.6g} an hour", machine.on_demand_per_hour);
+  if (machine.reserved_per_hour)
+    text += fmt::format(", reserved {:.6g} ({})", *machine.reserved_per_hour, machine.term);
+  if (machine.spot) text += fmt::format(", spot {:.6g}", machine.spot->per_hour);
+  return text;
+}
+
 Result<ForecastInputs> collect(const Options& o, Trace& trace, std::vector<Source>& sources) {
   auto prices = read_prices(o.prices);
   if (!prices) return prices.error();
@@ -255,10 +266,9 @@ Result<ForecastInputs> collect(const Options& o, Trace& trace, std::vector<Sourc
       !taken)
     return taken.error();
   sources.insert(sources.end(), prices->sources.begin(), prices->sources.end());
-  sources.push_back(
-      {"I", "instances",
-       *instance == *other ? to_string(*before) : to_string(*before) + "; candidate on " + to_string(*after),
-       "options, found in P"});
+  sources.push_back({"I", "instances",
+                     *instance == *other ? priced(*before) : priced(*before) + "; candidate on " + priced(*after),
+                     "options, found in P"});
   in.scaling = rules->scaling;
   in.candidate.policy = rules->candidate_policy;
   in.candidate.boot_seconds = rules->candidate_boot_seconds;

@@ -120,7 +120,10 @@ std::string forecast_text(const Forecast& f, const std::vector<Source>& sources,
                       f.candidate.label, f.candidate.instance);
   line("", "baseline", "candidate", "from");
   for (const ResultRow& row : rows) line(row.name, row.baseline, row.candidate, row.from);
-  text += fmt::format("  The interval covers {}.\n", f.saving.interval_covers);
+  if (f.saving.per_month_interval)
+    text += fmt::format("  The interval covers {}.\n", f.saving.interval_covers);
+  else
+    text += fmt::format("  No interval: {}.\n", f.saving.interval_covers);
   text += "\nWhat moves the saving per month most, each input moved alone\n";
   std::size_t name = 0;
   for (const Sensitivity& s : f.sensitivity) name = std::max(name, s.input.size());

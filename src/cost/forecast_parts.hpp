@@ -23,6 +23,28 @@ struct Variant {
   std::uint64_t seed = 1;
 };
 
+/// An error that names `what` unless the number is finite and `allowed`; the range is said in words.
+[[nodiscard]] Status check_number(const std::string& what, double value, bool allowed, const char* range);
+[[nodiscard]] Status check_count(const std::string& what, std::int64_t value, std::int64_t low, std::int64_t high);
+/// The rules of all inputs but those of the sides, which `prepare` checks.
+[[nodiscard]] Status check_inputs(const ForecastInputs& inputs);
+/// @param role what the side is, for messages: "baseline"
+[[nodiscard]] Result<PreparedSide> prepare(const ForecastInputs& inputs, const ForecastSide& side, const char* role);
+[[nodiscard]] double hours_of(const RequestTrace& trace);
+/// Objectives that there are, with the quantile of each.
+struct QuantileObjective {
+  double quantile = 0, seconds = 0;
+};
+[[nodiscard]] std::vector<QuantileObjective> quantile_objectives(const ResponseObjectives& objectives);
+/// Machines needed by hour, whole ones.
+[[nodiscard]] std::vector<std::int64_t> hourly_demand(const Replay& run, double interval_seconds);
+[[nodiscard]] Result<SideForecast> side_forecast(const ForecastInputs& inputs, const PreparedSide& side,
+                                                 const Replay& run, const std::vector<std::int64_t>& demand,
+                                                 double busiest_per_second);
+/// Fills the interval of the saving, and what it covers.
+[[nodiscard]] Status saving_interval(const ForecastInputs& inputs, const PreparedSide& baseline,
+                                     const PreparedSide& candidate, const ForecastOptions& options,
+                                     const Context& context, ForecastSaving& saving);
 /// The policy with its target utilization (or what comes closest to it; a schedule's instances) times `factor`.
 [[nodiscard]] ScalingPolicy moved(const ScalingPolicy& policy, double factor);
 [[nodiscard]] Result<Replay> replay_variant(const ForecastInputs& inputs, const PreparedSide& side,

@@ -11,7 +11,8 @@ namespace mcomp::inline v0::cost::detail {
 
 namespace {
 
-/// The number that `moved` changes, and what it is called.
+/// The number that `moved` changes, and what it is called; where sides have policies of their own, the baseline's is
+/// shown, and the candidate's moves by the same factor.
 struct PolicyTarget {
   const char* name;
   double value;
@@ -102,7 +103,7 @@ Result<std::vector<Sensitivity>> sensitivity(const ForecastInputs& in, const Pre
     keep(name, value, low, high, at_low, at_high);
     return {};
   };
-  const PolicyTarget target = target_of(in.scaling.policy);
+  const PolicyTarget target = target_of(in.baseline.policy.value_or(in.scaling.policy));
   const bool share = target.name[0] != 's';
   if (target.value > 0)
     MCOMP_CHECK(both(target.name, target.value, target.value * down,

@@ -96,8 +96,8 @@ std::string to_string(const Forecast& f) {
   std::string text = fmt::format("{}; {}; prices of {}\n", f.trace, f.policy, f.price_date);
   text += side_text(f.baseline, f.currency) + side_text(f.candidate, f.currency);
   text += fmt::format("saving {:.2f} {} a month ({:.1f}%)", f.saving.per_month, f.currency, 100 * f.saving.relative);
-  if (f.saving.per_month_interval) text += fmt::format(" {}", *f.saving.per_month_interval);
-  text += fmt::format(": {}\n", f.saving.interval_covers);
+  text += f.saving.per_month_interval ? fmt::format(" {}: {}\n", *f.saving.per_month_interval, f.saving.interval_covers)
+                                      : fmt::format(", no interval: {}\n", f.saving.interval_covers);
   text += f.break_even.months ? fmt::format("break-even of {:.2f} {} after {:.3g} months\n", f.break_even.one_off,
                                             f.currency, *f.break_even.months)
                               : fmt::format("break-even of {:.2f} {}: never\n", f.break_even.one_off, f.currency);

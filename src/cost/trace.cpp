@@ -116,7 +116,9 @@ std::string to_string(Gaps gaps) {
 std::string to_string(const TraceSummary& summary) {
   const double seconds = summary.mean_per_second > 0 ? summary.requests / summary.mean_per_second : 0;
   std::string text = fmt::format("{} intervals", summary.intervals);
-  if (seconds > 0) text += fmt::format(" of {:.1f} days", seconds / day_seconds);
+  if (seconds > 0)
+    text += seconds < day_seconds ? fmt::format(" of {:.3g} hours", seconds / 3600)
+                                  : fmt::format(" of {:.1f} days", seconds / day_seconds);
   text += fmt::format(", {:.3g} requests, mean {:.3g}/s, peak {:.3g}/s", summary.requests, summary.mean_per_second,
                       summary.peak_per_second);
   if (summary.filled > 0) text += fmt::format(" ({} intervals filled)", summary.filled);

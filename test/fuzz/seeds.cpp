@@ -212,6 +212,13 @@ void texts_seeds(Seeds& seeds, const fs::path& scratch) {
     "instances": [{"name": "a", "on_demand_per_hour": 0.2, "reserved": [{"months": 12, "payment": "no upfront",
                    "kind": "standard", "per_hour": 0.1}], "spot": {"per_hour": 0.1, "interrupted_per_month": [0, 0.05]}}],
     "storage": [{"name": "ssd", "per_gib_month": 0.1}], "egress": [{"from_gib": 0, "per_gib": 0.09}]})");
+  seeds.text("forecast_log", "one",
+             R"({"schema": "mcomp-forecast-log-1", "records": [{"date": "2026-07-20", "recipe": "a",
+    "currency": "USD", "price_date": "2026-07-20", "baseline_instance": "a", "candidate_instance": "a",
+    "baseline_price_per_hour": 0.1, "candidate_price_per_hour": 0.1, "mean_per_second": 1, "hour_share": [],
+    "level_edges": [1], "level_share": [0.5, 0.5], "saving_per_month": 5,
+    "saving_interval": {"lower": 4, "upper": 6, "level": 0.95}, "baseline": {"mean_instances": 2},
+    "candidate": null, "measured_baseline": {"per_month": 1e3}, "measured_candidate": {}}]})");
   seeds.text("price_import", "hourly", "instance_type,usd_per_hour_ondemand_linux\na1.large,0.051\nb,unavailable\n");
   seeds.text("price_import", "monthly",
              "Instance-Type , Memory , CPUs , Linux On Demand cost , Linux Reserved cost\n"

@@ -248,8 +248,10 @@ struct Forecast {
 /// for measured sides the mean of resampled service times, by which all of them are scaled; percentiles over the
 /// replicates. It covers days that differ as the recorded ones did and the scatter of the measurement; it does not
 /// cover growth, seasons longer than the trace, other prices, or the error of the model. With a trace of less than two
-/// whole days (or of intervals that do not divide a day) it covers the measurement alone, and says so. The same seed
-/// gives the same forecast on any number of threads.
+/// whole days (or of intervals that do not divide a day) it covers the measurement alone, and says so. Measured on days
+/// whose levels are log-normal, 30% apart: intervals of 90% held the month that followed in 77% of 200 cases with 5
+/// recorded days, in 88% of 500 with 10 and in 87% of 500 with 21; fewer days make intervals that are too short. The
+/// same seed gives the same forecast on any number of threads.
 ///
 /// Time: two replays of the trace and two for every input of the sensitivity, and two of a month for every replicate: a
 /// few seconds on one core for a month of minutes.
