@@ -1,11 +1,9 @@
 #include "mcomp/catalog/approval.hpp"
 
 #include <algorithm>
-#include <array>
-
-#include <openssl/rand.h>
 
 #include "catalog/canonical.hpp"
+#include "catalog/random_text.hpp"
 #include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::catalog {
@@ -73,10 +71,8 @@ Result<Envelope> sign_approval(Approval approval, const SigningKey& key) {
     return wrong("approval: expires", "it does not lie behind issued", "give both in seconds since 1970");
   approval.signer = key.public_key().name;
   if (approval.nonce.empty()) {
-    std::array<unsigned char, 16> bytes;
-    if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1)
-      return Error(ErrorCode::io_failure, "random numbers", "libcrypto has none", "check the system's source of them");
-    for (const unsigned char byte : bytes) approval.nonce += fmt::format("{:02x}", byte);
+    MCOMP_TRY(nonce, detail::random_text());
+    approval.nonce = nonce;
   }
   MCOMP_TRY(payload, to_json(approval));
   Envelope envelope{.payload_type = std::string(approval_type), .payload = payload, .signatures = {}};

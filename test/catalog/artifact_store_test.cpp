@@ -546,7 +546,7 @@ void kill_publishers(int rounds, std::uint64_t seed) {
 } // namespace
 
 TEST_CASE("a process that is killed at any point loses nothing that it was told is stored") {
-  kill_publishers(40, 8);
+  kill_publishers(15, 8);
 }
 
 TEST_CASE("2,000 processes that are killed lose nothing that they were told is stored", "[.crash][slow]") {

@@ -13,6 +13,7 @@
 #include "mcomp/calibrate/calibrator.hpp"
 #include "mcomp/catalog/approval.hpp"
 #include "mcomp/catalog/artifact_store.hpp"
+#include "mcomp/catalog/catalog.hpp"
 #include "mcomp/catalog/checkpoint.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/cost/device_profile.hpp"
@@ -329,6 +330,22 @@ void catalog_seeds(Seeds& seeds, const fs::path& scratch) {
     manifest.seed = 2;
     store.publish(manifest).value();
     store.export_archive(seeds.path("archive", "two")).value();
+    fs::remove_all(scratch);
+  }
+  {
+    fs::create_directories(scratch);
+    auto catalog = Catalog::open(scratch / "c").value();
+    const Governance governance{
+        .keys = {{.key = key.public_key(), .roles = {"reviewer"}, .valid_from = 1, .valid_until = 9}},
+        .policy = {
+            .rules = {{.change = "govern", .roles = {"reviewer"}}, {.change = "promote", .roles = {"reviewer"}}}}};
+    catalog.govern(governance, "a", 1).value();
+    const Event event{.kind = "k", .actor = "a", .time = 2, .body = R"({"x": 1})", .personal = true};
+    catalog.redact(catalog.append(event).value(), "a", 3, "r").value();
+    catalog.put({.kind = "recipe", .id = "r", .author = "a", .time = 4}).value();
+    catalog.export_log(seeds.path("log_export", "log"), "log", {&key, 1}).value();
+    seeds.text("log_export", "event", to_json(event).value());
+    seeds.text("log_export", "governance", to_json(governance).value());
     fs::remove_all(scratch);
   }
   seeds.text("canonical_json", "all",

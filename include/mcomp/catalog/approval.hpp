@@ -23,14 +23,14 @@ namespace mcomp::inline v0::catalog {
 
 /// What a signer says. Times are seconds since 1970, UTC.
 struct Approval {
-  std::string subject; ///< what it is about, by digest: "sha256:..."
-  std::string change;  ///< class of change: "promote", "retire", ...
-  std::string role;    ///< in which role the signer says so
-  std::string signer;  ///< name of the key; filled in by `sign_approval`
+  std::string subject;  ///< what it is about, by digest: "sha256:..."
+  std::string change;   ///< class of change: "promote", "retire", ...
+  std::string role;     ///< in which role the signer says so
+  std::string signer{}; ///< name of the key; filled in by `sign_approval`
   std::int64_t issued = 0;
   std::int64_t expires = 0;
-  std::string nonce; ///< once only; `sign_approval` fills an empty one with 128 random bits
-  std::string comment;
+  std::string nonce{}; ///< once only; `sign_approval` fills an empty one with 128 random bits
+  std::string comment{};
 
   /// Reads the canonical JSON of a statement, schema "mcomp-approval-1". Errors: corrupt; version_mismatch.
   [[nodiscard]] MCOMP_WORKFLOW_API static Result<Approval> parse(std::string_view json,
@@ -53,7 +53,8 @@ struct KeyRecord {
   PublicKey key;
   std::vector<std::string> roles;
   std::int64_t valid_from = 0;
-  std::optional<std::int64_t> valid_until; ///< first second in which it is no longer valid; also the time of revocation
+  std::optional<std::int64_t>
+      valid_until{}; ///< first second in which it is no longer valid; also the time of revocation
   friend bool operator==(const KeyRecord&, const KeyRecord&) = default;
 };
 
@@ -78,7 +79,7 @@ struct Policy {
 struct ChangeRequest {
   std::string subject;
   std::string change;
-  std::string author; ///< name of the key of whoever made or asked for it
+  std::string author{}; ///< name of the key of whoever made or asked for it
 };
 
 /// Whether a nonce was used for an earlier change.

@@ -46,14 +46,14 @@ struct ArtifactPart {
 
 struct ArtifactManifest {
   std::string name; ///< of the model
-  std::vector<ArtifactPart> parts;
-  std::string baseline;                    ///< fingerprint of the model that was compressed
-  std::map<std::string, std::string> data; ///< fingerprints of the data that decided about bytes, by what it was for
-  std::string device_profile;              ///< fingerprint of the profile, where one was used
-  std::string library_version;             ///< that made it
+  std::vector<ArtifactPart> parts{};
+  std::string baseline{};                    ///< fingerprint of the model that was compressed
+  std::map<std::string, std::string> data{}; ///< fingerprints of the data that decided about bytes, by what it was for
+  std::string device_profile{};              ///< fingerprint of the profile, where one was used
+  std::string library_version{};             ///< that made it
   std::uint64_t seed = 0;
-  std::string instruction_set_cap; ///< at which it was made; empty: none
-  HardwareRequirement hardware;    ///< that it is for
+  std::string instruction_set_cap{}; ///< at which it was made; empty: none
+  HardwareRequirement hardware{};    ///< that it is for
   friend bool operator==(const ArtifactManifest&, const ArtifactManifest&) = default;
 };
 

@@ -32,7 +32,7 @@ struct Note {
     friend bool operator==(const Signed&, const Signed&) = default;
   };
   std::string text; ///< ends with a line feed
-  std::vector<Signed> signatures;
+  std::vector<Signed> signatures{};
 
   /// Errors: corrupt for what is no note: above 1 MiB, no UTF-8, control characters, no signature or more than 100,
   /// lines of another form.
@@ -53,7 +53,7 @@ struct Checkpoint {
   std::string origin; ///< unique name of the log, one line; by custom a host and path without scheme
   std::uint64_t size = 0;
   Hash root = empty_root();
-  std::vector<std::string> extensions; ///< further lines, none of them empty
+  std::vector<std::string> extensions{}; ///< further lines, none of them empty
 
   /// Reads the text of a note. Errors: corrupt.
   [[nodiscard]] MCOMP_WORKFLOW_API static Result<Checkpoint> parse(std::string_view text);

@@ -77,7 +77,7 @@ struct Envelope {
   };
   std::string payload_type;
   std::string payload; ///< its bytes as they were signed
-  std::vector<Signed> signatures;
+  std::vector<Signed> signatures{};
 
   /// Strictly: unknown members, other than canonical base64 and more than 64 signatures are corrupt.
   [[nodiscard]] MCOMP_WORKFLOW_API static Result<Envelope> parse(std::string_view json,

@@ -1,0 +1,198 @@
+#pragma once
+
+// The catalogue of a team: a log of everything that happened, records that are looked up (recipes, experiments,
+// targets, decisions, whatever has a kind and a JSON value), and aliases that say which artifact is served. One SQLite
+// file in WAL mode; several processes and threads may use it at once, on a local file system.
+//
+// The log is what counts: records and aliases are views of it, and `verify` finds where they are not what it says. What
+// a call has returned is durable. An alias moves forward by approvals that the policy in the catalogue asks for, and
+// back to what it was at any time.
+//
+//     auto catalog = catalog::Catalog::open("team.mcomp").value();
+//     auto recipe  = catalog.put({.kind = "recipe", .id = "w4a8", .author = "ana", .time = now, .body = json}).value();
+//     catalog.promote({.alias = "production", .artifact = id, .author = "ci", .time = now}, approvals).value();
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mcomp/catalog/event.hpp"
+#include "mcomp/catalog/governance.hpp"
+#include "mcomp/core/context.hpp"
+#include "mcomp/core/result.hpp"
+
+namespace mcomp::inline v0::catalog {
+
+struct CatalogOptions {
+  /// True: what was acknowledged survives a power cut. False: it survives the end of the process, and a power cut may
+  /// take the last moments, but no half record (SQLite's synchronous = NORMAL).
+  bool full_sync = true;
+  std::int64_t busy_timeout_ms = 5000; ///< how long to wait for other writers
+};
+
+/// What is to be stored under a kind and an id.
+struct RecordDraft {
+  std::string kind; ///< "recipe", "experiment", "target", "decision", ...; not "governance"
+  std::string id;
+  std::int64_t expected_version = 0; ///< that this one follows; 0: there is none yet
+  std::string name{};                ///< for people, and for search
+  std::string owner{};
+  std::string status{};      ///< "proposed", "standard", "retired", ...
+  std::string fingerprint{}; ///< of what makes two records equivalent, such as a trial's parameters
+  std::string author{};
+  std::int64_t time = 0;
+  std::string body = "{}"; ///< a JSON object
+  bool personal = false;   ///< may hold data of a person: can be redacted without being guessed
+};
+
+struct Record {
+  std::string kind, id;
+  std::int64_t version = 0;
+  std::string name{}, owner{}, status{}, fingerprint{}, author{};
+  std::int64_t time = 0;
+  std::string body{}; ///< canonical JSON; "{}" where it was redacted
+  bool redacted = false;
+  std::uint64_t event = 0; ///< index in the log
+  friend bool operator==(const Record&, const Record&) = default;
+};
+
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_string(const Record& record);
+
+/// Newest versions of records of one kind; empty strings ask for nothing.
+struct RecordQuery {
+  std::string kind;
+  std::string status{}, owner{}, fingerprint{};
+  std::string text{};                           ///< part of name or id
+  std::optional<std::int64_t> since{}, until{}; ///< by time, the second not included
+  std::int64_t limit = 100;
+  std::int64_t offset = 0;
+};
+
+struct AliasState {
+  std::string name;
+  std::int64_t version = 0; ///< from 1, one more with every change
+  std::string artifact;
+  std::string author, reason;
+  std::int64_t time = 0;
+  bool rollback = false;   ///< it went back
+  std::uint64_t event = 0; ///< index in the log
+  friend bool operator==(const AliasState&, const AliasState&) = default;
+};
+
+struct Promotion {
+  std::string alias;
+  std::string artifact; ///< id
+  std::string author{};
+  std::int64_t time = 0;
+  std::string reason{};
+  /// Version of the alias that this one follows, where the caller knows it; 0: there is none yet.
+  std::optional<std::int64_t> expected_version{};
+};
+
+struct Rollback {
+  std::string alias;
+  std::string author{};
+  std::int64_t time = 0;
+  std::string reason{};
+};
+
+struct CatalogReport {
+  std::uint64_t events = 0, redacted = 0;
+  std::int64_t records = 0, aliases = 0; ///< all of their versions
+  Hash root = empty_root();
+  std::vector<LogProblem> problems; ///< at most 1000 of them
+  [[nodiscard]] bool sound() const noexcept { return problems.empty(); }
+};
+
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_string(const CatalogReport& report);
+
+/// Errors of all functions: io_failure (full disk, lock held for longer than the time-out), corrupt. A call that fails
+/// has changed nothing. One object may be used by several threads; they take turns.
+class MCOMP_WORKFLOW_API Catalog {
+ public:
+  /// Opens a catalogue, and makes it where there is none. Errors: not_found for a missing folder; corrupt for another
+  /// kind of file; version_mismatch for the schema of a newer library.
+  [[nodiscard]] static Result<Catalog> open(const std::filesystem::path& path, const CatalogOptions& options = {});
+  ~Catalog();
+  Catalog(Catalog&&) noexcept;
+  Catalog& operator=(Catalog&&) noexcept;
+
+  /// Appends events in one transaction; the index of the first. Errors: those of `to_json`; invalid_argument for a kind
+  /// of the catalogue's own.
+  [[nodiscard]] Result<std::uint64_t> append(std::span<const Event> events);
+  [[nodiscard]] Result<std::uint64_t> append(const Event& event) { return append({&event, 1}); }
+  [[nodiscard]] Result<std::uint64_t> size() const;
+  /// At most `count` events from `first` on.
+  [[nodiscard]] Result<std::vector<LoggedEvent>> events(std::uint64_t first, std::int64_t count = 1000) const;
+  /// Origin, size and root of the log as it is.
+  [[nodiscard]] Result<Checkpoint> checkpoint(std::string origin) const;
+  [[nodiscard]] Result<std::vector<Hash>> inclusion_proof(std::uint64_t index, std::uint64_t size) const;
+  [[nodiscard]] Result<std::vector<Hash>> consistency_proof(std::uint64_t size1, std::uint64_t size2) const;
+  /// The whole log with a checkpoint that these keys sign, for `verify_log_export`.
+  [[nodiscard]] Status export_log(const std::filesystem::path& path, const std::string& origin,
+                                  std::span<const SigningKey> keys) const;
+
+  /// Stores the next version of a record. Errors: version_mismatch where `expected_version` is not the newest;
+  /// invalid_argument, corrupt and invalid_value for a draft that is none.
+  [[nodiscard]] Result<Record> put(const RecordDraft& draft);
+  /// Several in one transaction: all or none.
+  [[nodiscard]] Result<std::vector<Record>> put(std::span<const RecordDraft> drafts);
+  /// A version, or the newest. Error: not_found.
+  [[nodiscard]] Result<Record> get(const std::string& kind, const std::string& id,
+                                   std::optional<std::int64_t> version = {}) const;
+  /// All versions, oldest first.
+  [[nodiscard]] Result<std::vector<Record>> history(const std::string& kind, const std::string& id) const;
+  /// The newest first, by time and then by place in the log.
+  [[nodiscard]] Result<std::vector<Record>> find(const RecordQuery& query) const;
+  [[nodiscard]] Result<std::int64_t> count(const RecordQuery& query) const;
+
+  /// Deletes what an event or a record's version said; its leaf stays, so that the log can still be verified, and the
+  /// redaction is an event itself. Errors: not_found; invalid_argument for events of aliases, governance and
+  /// redactions.
+  [[nodiscard]] Result<std::uint64_t> redact(std::uint64_t event, const std::string& author, std::int64_t time,
+                                             const std::string& reason);
+
+  /// Keys, roles and policy in force; empty before the first `govern`.
+  [[nodiscard]] Result<Governance> governance() const;
+  /// Puts others in force. The first needs no approval; every later one needs what the rule "govern" of the one in
+  /// force says, about `digest_of(to_json(governance))`. Error: invalid_argument without such a rule in it, or
+  /// approvals.
+  [[nodiscard]] Result<Record> govern(const Governance& governance, const std::string& author, std::int64_t time,
+                                      std::span<const Envelope> approvals = {});
+
+  /// Error: not_found for an alias that was never set.
+  [[nodiscard]] Result<AliasState> alias(const std::string& name) const;
+  [[nodiscard]] Result<std::vector<std::string>> aliases() const;
+  /// All of its states, oldest first.
+  [[nodiscard]] Result<std::vector<AliasState>> alias_history(const std::string& name) const;
+  /// Lets an alias name an artifact. The class of change is "promote:ALIAS"; the rule of that name, or else the rule
+  /// "promote", says what approvals are needed. Approvals are spent in the same transaction. Errors: those of
+  /// `authorize`; version_mismatch.
+  [[nodiscard]] Result<AliasState> promote(const Promotion& promotion, std::span<const Envelope> approvals);
+  /// Lets the alias name again what it did before its current artifact was promoted: approved then, and always
+  /// permitted. Error: not_found where there was nothing before.
+  [[nodiscard]] Result<AliasState> rollback(const Rollback& rollback);
+
+  /// Holds everything against the log: events against their leaves, leaves against the root, records and aliases
+  /// against their events, every promotion against the governance that was in force and the approvals in its event, and
+  /// the whole against a checkpoint that was kept elsewhere. Error: cancelled.
+  [[nodiscard]] Result<CatalogReport> verify(const std::optional<Checkpoint>& trusted = {},
+                                             const Context& context = {}) const;
+
+ private:
+  struct State;
+  explicit Catalog(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+} // namespace mcomp::inline v0::catalog
+
+namespace mcomp::inline v0 {
+template <> inline constexpr bool enable_format<catalog::Record> = true;
+template <> inline constexpr bool enable_format<catalog::CatalogReport> = true;
+} // namespace mcomp::inline v0

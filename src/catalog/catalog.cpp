@@ -1,0 +1,337 @@
+// Opening a catalogue, and its records.
+
+#include "mcomp/catalog/catalog.hpp"
+
+#include <algorithm>
+
+#include "catalog/canonical.hpp"
+#include "catalog/catalog_state.hpp"
+#include "catalog/catalog_views.hpp"
+#include "catalog/random_text.hpp"
+#include "mcomp/core/format.hpp"
+
+namespace mcomp::inline v0::catalog {
+
+using detail::Database;
+using detail::Row;
+using detail::Transaction;
+using detail::Value;
+
+namespace detail {
+
+namespace {
+
+/// Record columns and the event behind them.
+constexpr const char* record_columns = "SELECT r.kind, r.id, r.version, r.status, r.seq, e.leaf, e.body FROM record r"
+                                       " JOIN event e ON e.seq = r.seq";
+
+Error disagrees(const std::string& kind, const std::string& id) {
+  return Error(ErrorCode::corrupt, fmt::format("record {}/{}", kind, id), "it is not what its event in the log says",
+               "verify the catalogue, and restore it from a copy");
+}
+
+/// A row of `record_columns`. What counts is the event; the row has only led to it.
+Result<Record> read_record(const Row& row) {
+  const std::string kind = row.text(0), id = row.text(1);
+  const std::vector<Value> columns = {row.integer(4), Bytes{row.bytes(5)}, row.null(6) ? Value() : Value(row.text(6))};
+  MCOMP_TRY(logged, read_logged(Row(columns)));
+  Record record{.kind = kind, .id = id, .version = row.integer(2), .body = "{}", .event = logged.index};
+  if (!logged.event) {
+    if (row.text(3) != redacted_status) return disagrees(kind, id);
+    record.status = redacted_status;
+    record.redacted = true;
+    return record;
+  }
+  const auto said = parse_record_event(logged.event->body);
+  if (!said || logged.event->kind != record_kind || said->kind != kind || said->id != id ||
+      said->version != record.version || said->status != row.text(3))
+    return disagrees(kind, id);
+  record.name = said->name;
+  record.owner = said->owner;
+  record.status = said->status;
+  record.fingerprint = said->fingerprint;
+  record.author = logged.event->actor;
+  record.time = logged.event->time;
+  record.body = said->value;
+  return record;
+}
+
+Result<std::vector<Record>> read_records(Database& database, const std::string& sql, std::span<const Value> values) {
+  std::vector<Record> records;
+  MCOMP_CHECK(database.query(sql, values, [&](const Row& row) -> Status {
+    MCOMP_TRY(record, read_record(row));
+    records.push_back(std::move(record));
+    return {};
+  }));
+  return records;
+}
+
+Error bad_draft(const RecordDraft& draft, const char* rule, const char* remedy) {
+  return Error(ErrorCode::invalid_argument, fmt::format("record {}/{}", draft.kind, draft.id), rule, remedy);
+}
+
+} // namespace
+
+Result<std::optional<Record>> newest_record(Database& database, const std::string& kind, const std::string& id) {
+  static const std::string sql =
+      std::string(record_columns) + " WHERE r.kind = $1 AND r.id = $2 ORDER BY r.version DESC LIMIT 1";
+  const std::array<Value, 2> values = {kind, id};
+  MCOMP_TRY(records, read_records(database, sql, values));
+  return records.empty() ? std::optional<Record>() : std::optional(records.front());
+}
+
+Result<Record> put_record(Database& database, LogAppender& log, const RecordDraft& draft,
+                          std::span<const Envelope> approvals) {
+  if (draft.kind.empty() || draft.id.empty() || draft.author.empty())
+    return bad_draft(draft, "kind, id and author must be given", "say what it is, and who says so");
+  if (draft.status == redacted_status) return bad_draft(draft, "that status is kept for redactions", "choose another");
+  MCOMP_TRY(before, newest_record(database, draft.kind, draft.id));
+  const std::int64_t newest = before ? before->version : 0;
+  if (newest != draft.expected_version)
+    return Error(ErrorCode::version_mismatch, fmt::format("record {}/{}", draft.kind, draft.id),
+                 fmt::format("version {} is there, {} was expected", newest, draft.expected_version),
+                 "read it again, and change what is there now");
+  const RecordEvent said{.kind = draft.kind,
+                         .id = draft.id,
+                         .version = newest + 1,
+                         .name = draft.name,
+                         .owner = draft.owner,
+                         .status = draft.status,
+                         .fingerprint = draft.fingerprint,
+                         .value = draft.body,
+                         .approvals = {approvals.begin(), approvals.end()}};
+  MCOMP_TRY(body, to_body(said));
+  Event event{.kind = std::string(record_kind),
+              .subject = draft.kind + "/" + draft.id,
+              .actor = draft.author,
+              .time = draft.time,
+              .body = body,
+              .salt = {}};
+  if (draft.personal) {
+    MCOMP_TRY(salt, random_text());
+    event.salt = salt;
+  }
+  MCOMP_TRY(text, to_json(event));
+  MCOMP_TRY(index, log.append(text));
+  MCOMP_TRY(older, database.run("UPDATE record SET latest = 0 WHERE kind = $1 AND id = $2 AND latest = 1",
+                                {draft.kind, draft.id}));
+  static_cast<void>(older);
+  MCOMP_TRY(made,
+            database.run("INSERT INTO record (kind, id, version, latest, name, owner, status, fingerprint, time, seq)"
+                         " VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9)",
+                         {draft.kind, draft.id, said.version, draft.name, draft.owner, draft.status, draft.fingerprint,
+                          draft.time, static_cast<std::int64_t>(index)}));
+  static_cast<void>(made);
+  MCOMP_TRY(value, canonical_value(draft.body));
+  return Record{.kind = draft.kind,
+                .id = draft.id,
+                .version = said.version,
+                .name = draft.name,
+                .owner = draft.owner,
+                .status = draft.status,
+                .fingerprint = draft.fingerprint,
+                .author = draft.author,
+                .time = draft.time,
+                .body = value,
+                .event = index};
+}
+
+Result<std::string> canonical_value(const std::string& body) {
+  MCOMP_TRY(json, mcomp::detail::parse_json(body, "record: body"));
+  return canonical_text(json);
+}
+
+Status spend(Database& database, std::span<const Approval> approvals, std::uint64_t index) {
+  for (const Approval& approval : approvals) {
+    MCOMP_TRY(done, database.run("INSERT INTO nonce (nonce, seq) VALUES ($1, $2)",
+                                 {approval.nonce, static_cast<std::int64_t>(index)}));
+    static_cast<void>(done);
+  }
+  return {};
+}
+
+NonceUsed nonce_used(Database& database) {
+  return [&database](std::string_view nonce) {
+    bool found = false;
+    const auto status =
+        database.query("SELECT seq FROM nonce WHERE nonce = $1", {std::string(nonce)}, [&](const Row&) -> Status {
+          found = true;
+          return {};
+        });
+    return found || !status; // where nobody can say, it does not count
+  };
+}
+
+} // namespace detail
+
+Catalog::Catalog(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Catalog::~Catalog() = default;
+Catalog::Catalog(Catalog&&) noexcept = default;
+Catalog& Catalog::operator=(Catalog&&) noexcept = default;
+
+Result<Catalog> Catalog::open(const std::filesystem::path& path, const CatalogOptions& options) {
+  auto database = detail::open_sqlite(path, {options.full_sync, options.busy_timeout_ms});
+  if (!database) return database.error();
+  if (const auto status = detail::migrate(**database); !status) return status.error().within(path.string());
+  auto state = std::make_unique<State>();
+  state->database = *std::move(database);
+  state->path = path.string();
+  return Catalog(std::move(state));
+}
+
+Result<Record> Catalog::put(const RecordDraft& draft) {
+  MCOMP_TRY(records, put({&draft, 1}));
+  return records.front();
+}
+
+Result<std::vector<Record>> Catalog::put(std::span<const RecordDraft> drafts) {
+  for (const RecordDraft& draft : drafts)
+    if (draft.kind == detail::governance_kind)
+      return detail::bad_draft(draft, "governance is changed by approvals alone", "call govern");
+  const std::lock_guard lock(state_->mutex);
+  MCOMP_TRY(transaction, Transaction::writing(*state_->database));
+  MCOMP_TRY(log, detail::LogAppender::begin(*state_->database));
+  std::vector<Record> records;
+  for (const RecordDraft& draft : drafts) {
+    MCOMP_TRY(record, detail::put_record(*state_->database, log, draft, {}));
+    records.push_back(std::move(record));
+  }
+  MCOMP_CHECK(log.finish());
+  MCOMP_CHECK(transaction.commit());
+  return records;
+}
+
+Result<Record> Catalog::get(const std::string& kind, const std::string& id, std::optional<std::int64_t> version) const {
+  const std::lock_guard lock(state_->mutex);
+  std::optional<Record> found;
+  if (version) {
+    static const std::string sql =
+        std::string(detail::record_columns) + " WHERE r.kind = $1 AND r.id = $2 AND r.version = $3";
+    const std::array<Value, 3> values = {kind, id, *version};
+    MCOMP_TRY(records, detail::read_records(*state_->database, sql, values));
+    if (!records.empty()) found = records.front();
+  } else {
+    MCOMP_TRY(record, detail::newest_record(*state_->database, kind, id));
+    found = record;
+  }
+  if (!found)
+    return Error(ErrorCode::not_found, fmt::format("record {}/{}", kind, id), "there is no such record or version",
+                 "list the records of that kind");
+  return *found;
+}
+
+Result<std::vector<Record>> Catalog::history(const std::string& kind, const std::string& id) const {
+  static const std::string sql =
+      std::string(detail::record_columns) + " WHERE r.kind = $1 AND r.id = $2 ORDER BY r.version";
+  const std::lock_guard lock(state_->mutex);
+  const std::array<Value, 2> values = {kind, id};
+  return detail::read_records(*state_->database, sql, values);
+}
+
+namespace {
+
+struct Condition {
+  std::string sql;
+  std::vector<Value> values;
+};
+
+/// The part of a name or id as a pattern, with what is special in patterns escaped.
+std::string pattern_of(std::string_view text) {
+  std::string pattern = "%";
+  for (const char c : text) {
+    if (c == '%' || c == '_' || c == '\\') pattern += '\\';
+    pattern += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return pattern + "%";
+}
+
+/// Only what is asked for stands in the statement, so that the index for it is used.
+Condition condition_of(const RecordQuery& query) {
+  Condition condition{" WHERE r.kind = $1 AND r.latest = 1", {query.kind}};
+  const auto add = [&](const char* sql, Value value) {
+    condition.values.push_back(std::move(value));
+    condition.sql += fmt::format(fmt::runtime(sql), condition.values.size());
+  };
+  if (!query.status.empty()) add(" AND r.status = ${}", query.status);
+  if (!query.owner.empty()) add(" AND r.owner = ${}", query.owner);
+  if (!query.fingerprint.empty()) add(" AND r.fingerprint = ${}", query.fingerprint);
+  if (query.since) add(" AND r.time >= ${}", *query.since);
+  if (query.until) add(" AND r.time < ${}", *query.until);
+  if (!query.text.empty())
+    add(" AND (lower(r.name) LIKE ${0} ESCAPE '\\' OR lower(r.id) LIKE ${0} ESCAPE '\\')", pattern_of(query.text));
+  return condition;
+}
+
+} // namespace
+
+Result<std::vector<Record>> Catalog::find(const RecordQuery& query) const {
+  if (query.limit < 0 || query.offset < 0)
+    return Error(ErrorCode::invalid_argument, "query", "limit or offset is negative", "give at least 0");
+  Condition condition = condition_of(query);
+  condition.values.insert(condition.values.end(), {query.limit, query.offset});
+  const std::size_t last = condition.values.size();
+  const std::string sql = fmt::format("{}{} ORDER BY r.time DESC, r.seq DESC LIMIT ${} OFFSET ${}",
+                                      detail::record_columns, condition.sql, last - 1, last);
+  const std::lock_guard lock(state_->mutex);
+  return detail::read_records(*state_->database, sql, condition.values);
+}
+
+Result<std::int64_t> Catalog::count(const RecordQuery& query) const {
+  const Condition condition = condition_of(query);
+  const std::lock_guard lock(state_->mutex);
+  std::int64_t count = 0;
+  MCOMP_CHECK(state_->database->query("SELECT count(*) FROM record r" + condition.sql, condition.values,
+                                      [&](const Row& row) -> Status {
+                                        count = row.integer(0);
+                                        return {};
+                                      }));
+  return count;
+}
+
+Result<std::uint64_t> Catalog::redact(std::uint64_t target, const std::string& author, std::int64_t time,
+                                      const std::string& reason) {
+  const std::lock_guard lock(state_->mutex);
+  Database& database = *state_->database;
+  MCOMP_TRY(transaction, Transaction::writing(database));
+  MCOMP_TRY(logged, detail::read_event(database, target));
+  const auto refused = [&](const char* rule) {
+    return Error(ErrorCode::invalid_argument, fmt::format("event {}", target), rule, "leave it in the log");
+  };
+  if (!logged.event) return refused("it is redacted already");
+  const std::string& kind = logged.event->kind;
+  if (kind == detail::alias_kind || kind == detail::redaction_kind)
+    return refused("such events are what the log is for");
+  if (kind == detail::record_kind) {
+    MCOMP_TRY(said, detail::parse_record_event(logged.event->body));
+    if (said.kind == detail::governance_kind) return refused("governance is what approvals are judged by");
+  }
+  const auto seq = static_cast<std::int64_t>(target);
+  MCOMP_TRY(gone, database.run("UPDATE event SET body = NULL WHERE seq = $1", {seq}));
+  MCOMP_TRY(blank, database.run("UPDATE record SET name = '', owner = '', fingerprint = '', time = 0, status = $1"
+                                " WHERE seq = $2",
+                                {std::string(detail::redacted_status), seq}));
+  static_cast<void>(gone), static_cast<void>(blank);
+  MCOMP_TRY(body, detail::to_body(detail::RedactionEvent{target, to_hex(logged.leaf), reason}));
+  MCOMP_TRY(text, to_json(Event{.kind = std::string(detail::redaction_kind),
+                                .subject = fmt::format("event {}", target),
+                                .actor = author,
+                                .time = time,
+                                .body = body,
+                                .salt = {}}));
+  MCOMP_TRY(log, detail::LogAppender::begin(database));
+  MCOMP_TRY(index, log.append(text));
+  MCOMP_CHECK(log.finish());
+  MCOMP_CHECK(transaction.commit());
+  // The bytes are still in the write-ahead log of the database until it is emptied.
+  MCOMP_CHECK(database.forget_deleted());
+  return index;
+}
+
+std::string to_string(const Record& record) {
+  return fmt::format("{}/{} version {}{}{}, by {}", record.kind, record.id, record.version,
+                     record.status.empty() ? "" : " (" + record.status + ")",
+                     record.name.empty() ? "" : ": " + record.name,
+                     record.author.empty() ? std::string("unknown") : record.author);
+}
+
+} // namespace mcomp::inline v0::catalog
