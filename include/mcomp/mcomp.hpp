@@ -150,6 +150,7 @@
 #include "mcomp/catalog/catalog.hpp"
 #include "mcomp/catalog/checkpoint.hpp"
 #include "mcomp/catalog/event.hpp"
+#include "mcomp/catalog/exports.hpp"
 #include "mcomp/catalog/governance.hpp"
 #include "mcomp/catalog/hardware.hpp"
 #include "mcomp/catalog/merkle.hpp"
