@@ -1,6 +1,7 @@
 // Governance, and the aliases that it governs.
 
 #include <algorithm>
+#include <array>
 
 #include "catalog/catalog_views.hpp"
 #include "mcomp/core/format.hpp"
@@ -22,29 +23,61 @@ Result<std::optional<Governance>> governance_in(Database& database, std::optiona
   return std::optional(governance);
 }
 
-Result<std::vector<AliasState>> history_in(Database& database, const std::string& name) {
+constexpr const char* alias_columns = "SELECT a.version, a.artifact, a.rollback, a.seq, e.leaf, e.body FROM alias a"
+                                      " JOIN event e ON e.seq = a.seq WHERE a.name = $1";
+
+Error disagrees(const std::string& name) {
+  return Error(ErrorCode::corrupt, "alias " + name, "it is not what its event in the log says",
+               "verify the catalogue, and restore it from a copy");
+}
+
+/// A row of `alias_columns`, held against its event.
+Result<AliasState> read_alias(const std::string& name, const Row& row) {
+  const std::vector<detail::Value> columns = {row.integer(3), detail::Bytes{row.bytes(4)}, row.text(5)};
+  MCOMP_TRY(logged, detail::read_logged(Row(columns)));
+  MCOMP_TRY(said, detail::parse_alias_event(logged.event->body));
+  if (logged.event->kind != detail::alias_kind || said.alias != name || said.version != row.integer(0) ||
+      said.artifact != row.text(1) || said.rollback != (row.integer(2) != 0))
+    return disagrees(name);
+  return AliasState{name,        said.version,       said.artifact, logged.event->actor,
+                    said.reason, logged.event->time, said.rollback, logged.index};
+}
+
+Result<std::vector<AliasState>> states_in(Database& database, const std::string& sql, const std::string& name,
+                                          std::int64_t version = 0) {
   std::vector<AliasState> states;
-  const auto read = [&](const Row& row) -> Status {
-    const std::vector<detail::Value> columns = {row.integer(2), detail::Bytes{row.bytes(3)}, row.text(4)};
-    MCOMP_TRY(logged, detail::read_logged(Row(columns)));
-    MCOMP_TRY(said, detail::parse_alias_event(logged.event->body));
-    if (logged.event->kind != detail::alias_kind || said.alias != name || said.version != row.integer(0) ||
-        said.artifact != row.text(1))
-      return Error(ErrorCode::corrupt, "alias " + name, "it is not what its event in the log says",
-                   "verify the catalogue, and restore it from a copy");
-    states.push_back({name, said.version, said.artifact, logged.event->actor, said.reason, logged.event->time,
-                      said.rollback, logged.index});
+  const std::array<detail::Value, 2> values = {name, version};
+  MCOMP_CHECK(database.query(sql, std::span(values).first(version == 0 ? 1 : 2), [&](const Row& row) -> Status {
+    MCOMP_TRY(state, read_alias(name, row));
+    states.push_back(std::move(state));
     return {};
-  };
-  MCOMP_CHECK(database.query("SELECT a.version, a.artifact, a.seq, e.leaf, e.body FROM alias a"
-                             " JOIN event e ON e.seq = a.seq WHERE a.name = $1 ORDER BY a.version",
-                             {name}, read));
-  // An alias that has lost versions would serve what it served before.
-  for (std::size_t i = 0; i < states.size(); ++i)
-    if (states[i].version != static_cast<std::int64_t>(i + 1))
-      return Error(ErrorCode::corrupt, "alias " + name, fmt::format("its version {} is missing", i + 1),
-                   "verify the catalogue, and restore it from a copy");
+  }));
   return states;
+}
+
+Result<std::optional<AliasState>> newest_alias(Database& database, const std::string& name) {
+  static const std::string sql = std::string(alias_columns) + " ORDER BY a.version DESC LIMIT 1";
+  MCOMP_TRY(states, states_in(database, sql, name));
+  return states.empty() ? std::optional<AliasState>() : std::optional(states.front());
+}
+
+/// What the alias named before its current artifact was promoted: `detail::rollback_target` by look-ups, so that going
+/// back takes the same time after ten changes and after ten thousand.
+Result<std::string> target_in(Database& database, const AliasState& current) {
+  std::int64_t promoted = 0;
+  MCOMP_CHECK(database.query("SELECT version FROM alias WHERE name = $1 AND artifact = $2 AND rollback = 0"
+                             " ORDER BY version DESC LIMIT 1",
+                             {current.name, current.artifact}, [&](const Row& row) -> Status {
+                               promoted = row.integer(0);
+                               return {};
+                             }));
+  static const std::string sql = std::string(alias_columns) + " AND a.version = $2";
+  if (promoted > 1) {
+    MCOMP_TRY(states, states_in(database, sql, current.name, promoted - 1));
+    if (states.empty()) return disagrees(current.name);
+    return states.front().artifact;
+  }
+  return detail::rollback_target(current.name, {});
 }
 
 /// Appends the event of a change and its row.
@@ -59,8 +92,9 @@ Result<AliasState> change_alias(Database& database, const detail::AliasEvent& sa
                                 .salt = {}}));
   MCOMP_TRY(log, detail::LogAppender::begin(database));
   MCOMP_TRY(index, log.append(text));
-  MCOMP_TRY(made, database.run("INSERT INTO alias (name, version, artifact, seq) VALUES ($1, $2, $3, $4)",
-                               {said.alias, said.version, said.artifact, static_cast<std::int64_t>(index)}));
+  MCOMP_TRY(made, database.run("INSERT INTO alias (name, version, artifact, rollback, seq) VALUES ($1, $2, $3, $4, $5)",
+                               {said.alias, said.version, said.artifact, std::int64_t{said.rollback},
+                                static_cast<std::int64_t>(index)}));
   static_cast<void>(made);
   MCOMP_CHECK(detail::spend(database, spent, index));
   MCOMP_CHECK(log.finish());
@@ -105,15 +139,16 @@ Result<Record> Catalog::govern(const Governance& governance, const std::string& 
 }
 
 Result<AliasState> Catalog::alias(const std::string& name) const {
-  MCOMP_TRY(states, alias_history(name));
-  if (states.empty())
-    return Error(ErrorCode::not_found, "alias " + name, "it was never set", "promote an artifact first");
-  return states.back();
+  const std::lock_guard lock(state_->mutex);
+  MCOMP_TRY(state, newest_alias(*state_->database, name));
+  if (!state) return Error(ErrorCode::not_found, "alias " + name, "it was never set", "promote an artifact first");
+  return *state;
 }
 
 Result<std::vector<AliasState>> Catalog::alias_history(const std::string& name) const {
+  static const std::string sql = std::string(alias_columns) + " ORDER BY a.version";
   const std::lock_guard lock(state_->mutex);
-  return history_in(*state_->database, name);
+  return states_in(*state_->database, sql, name);
 }
 
 Result<std::vector<std::string>> Catalog::aliases() const {
@@ -136,8 +171,8 @@ Result<AliasState> Catalog::promote(const Promotion& promotion, std::span<const 
   MCOMP_TRY(transaction, Transaction::writing(database));
   std::optional<Record> record;
   MCOMP_TRY(governance, governance_in(database, record));
-  MCOMP_TRY(states, history_in(database, promotion.alias));
-  const std::int64_t newest = states.empty() ? 0 : states.back().version;
+  MCOMP_TRY(before, newest_alias(database, promotion.alias));
+  const std::int64_t newest = before ? before->version : 0;
   if (promotion.expected_version && *promotion.expected_version != newest)
     return Error(ErrorCode::version_mismatch, "alias " + promotion.alias,
                  fmt::format("version {} is there, {} was expected", newest, *promotion.expected_version),
@@ -161,13 +196,12 @@ Result<AliasState> Catalog::rollback(const Rollback& rollback) {
   const std::lock_guard lock(state_->mutex);
   Database& database = *state_->database;
   MCOMP_TRY(transaction, Transaction::writing(database));
-  MCOMP_TRY(states, history_in(database, rollback.alias));
-  std::vector<detail::AliasStep> steps;
-  for (const AliasState& state : states) steps.push_back({state.artifact, state.rollback});
-  MCOMP_TRY(target, detail::rollback_target(rollback.alias, steps));
+  MCOMP_TRY(before, newest_alias(database, rollback.alias));
+  if (!before) return detail::rollback_target(rollback.alias, {}).error();
+  MCOMP_TRY(target, target_in(database, *before));
   MCOMP_TRY(state, change_alias(database,
                                 {.alias = rollback.alias,
-                                 .version = states.back().version + 1,
+                                 .version = before->version + 1,
                                  .artifact = target,
                                  .reason = rollback.reason,
                                  .rollback = true,

@@ -169,10 +169,10 @@ class Verification {
     ++report_.aliases;
     const std::string where = "alias " + said->alias;
     bool found = false;
-    MCOMP_CHECK(database_.query("SELECT name, version, artifact FROM alias WHERE seq = $1",
+    MCOMP_CHECK(database_.query("SELECT name, version, artifact, rollback FROM alias WHERE seq = $1",
                                 {static_cast<std::int64_t>(index)}, [&](const Row& row) -> Status {
                                   found = row.text(0) == said->alias && row.integer(1) == said->version &&
-                                          row.text(2) == said->artifact;
+                                          row.text(2) == said->artifact && (row.integer(3) != 0) == said->rollback;
                                   return {};
                                 }));
     if (!found) problem(index, where, "it is not what its event says, or missing");

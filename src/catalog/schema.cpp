@@ -31,7 +31,7 @@ const std::array<Migration, 1>& migrations() {
            "CREATE INDEX record_by_owner ON record (kind, latest, owner, time, seq)",
            "CREATE INDEX record_by_fingerprint ON record (fingerprint, kind)",
            "CREATE TABLE alias (name TEXT NOT NULL, version BIGINT NOT NULL, artifact TEXT NOT NULL,"
-           " seq BIGINT NOT NULL UNIQUE REFERENCES event (seq), PRIMARY KEY (name, version))",
+           " rollback BIGINT NOT NULL, seq BIGINT NOT NULL UNIQUE REFERENCES event (seq), PRIMARY KEY (name, version))",
            "CREATE TABLE nonce (nonce TEXT NOT NULL PRIMARY KEY, seq BIGINT NOT NULL REFERENCES event (seq))",
        }},
   }};

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "catalog/archive.hpp"
+#include "catalog/bit_flip.hpp"
 #include "catalog/faults.hpp"
 #include "catch.hpp"
 #include "data.hpp"
@@ -56,27 +57,6 @@ void overwrite(const fs::path& path, std::string_view text) {
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file << text;
 }
-
-/// One bit of a file, flipped in place for as long as it lives.
-class BitFlip {
- public:
-  BitFlip(const fs::path& path, std::uint64_t bit) : path_(path), bit_(bit) { flip(); }
-  ~BitFlip() { flip(); }
-  BitFlip(const BitFlip&) = delete;
-  BitFlip& operator=(const BitFlip&) = delete;
-
- private:
-  void flip() const {
-    std::fstream file(path_, std::ios::binary | std::ios::in | std::ios::out);
-    const auto at = static_cast<std::streamoff>(bit_ / 8);
-    file.seekg(at);
-    const int byte = file.get();
-    file.seekp(at);
-    file.put(static_cast<char>(byte ^ (1 << (bit_ % 8))));
-  }
-  fs::path path_;
-  std::uint64_t bit_;
-};
 
 } // namespace
 
@@ -212,7 +192,7 @@ void flip_store(int rounds, std::uint64_t seed) {
   for (int round = 0; round < rounds; ++round) {
     const fs::path& path = files[random.below(files.size())];
     const std::string before = read_file(path).value();
-    const BitFlip flip(path, random.below(before.size() * 8));
+    const mcomp_test::BitFlip flip(path, random.below(before.size() * 8));
     const StoreReport report = store.verify().value();
     REQUIRE(report.problems.size() >= 1);
     const std::string where = path.lexically_relative(store.folder()).string();
@@ -241,7 +221,7 @@ void flip_archive(int rounds, std::uint64_t seed) {
   Random random(seed);
   const ArtifactStore target = fresh_store();
   for (int round = 0; round < rounds; ++round) {
-    const BitFlip flip(path, random.below(bits));
+    const mcomp_test::BitFlip flip(path, random.below(bits));
     const StoreReport report = verify_archive(path).value();
     REQUIRE(report.problems.size() >= 1);
     REQUIRE(!report.problems[0].where.empty());
