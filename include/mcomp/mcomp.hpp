@@ -157,6 +157,7 @@
 #include "mcomp/catalog/signature.hpp"
 #include "mcomp/monitor/burn_rate.hpp"
 #include "mcomp/monitor/heartbeat.hpp"
+#include "mcomp/monitor/metrics_text.hpp"
 #include "mcomp/monitor/online_drift.hpp"
 #include "mcomp/monitor/sketch_window.hpp"
 #include "mcomp/rollout/bucketing.hpp"

@@ -299,6 +299,12 @@ void catalog_seeds(Seeds& seeds, const fs::path& scratch) {
   const Checkpoint checkpoint{.origin = "log", .size = 3, .root = leaf_hash("x"), .extensions = {"an extension"}};
   seeds.text("checkpoint", "signed", sign_checkpoint(checkpoint, {&key, 1}).value());
   seeds.text("checkpoint", "text", to_text(checkpoint));
+  seeds.text(
+      "metrics_text", "types",
+      "# TYPE a counter\n# HELP a he\\\\lp\na_total{b=\"c\\n\"} 1 2 # {d=\"e\"} 0.5 1\n# TYPE h_s histogram\n# UNIT "
+      "h_s s\n"
+      "h_s_bucket{le=\"1\"} 1\nh_s_bucket{le=\"+Inf\"} 2\nh_s_count 2\nh_s_sum 3\n# TYPE s stateset\ns{s=\"on\"} 1\n"
+      "# TYPE q summary\nq{quantile=\"0.5\"} 1\nq_count 1\nq_sum 1\nother NaN\n# EOF\n");
   const Approval approval{.subject = "a",
                           .change = "promote",
                           .role = "reviewer",
