@@ -356,7 +356,7 @@ class Parser {
     }();
     if (!fields)
       return std::string("a line that begins with '#' is '# TYPE', '# HELP' or '# UNIT' with a name and a value");
-    const auto& [word, name, value] = *fields;
+    const std::string_view word = (*fields)[0], name = (*fields)[1], value = (*fields)[2];
     if (word != "TYPE" && word != "HELP" && word != "UNIT") return fmt::format("'# {}' is not known", word);
     if (!is_metric_name(name)) return fmt::format("'{}' is no name of a metric", name);
     if (!current_ || current_->name != name)
