@@ -10,8 +10,8 @@ namespace example {
 
 namespace {
 
-// In user units of a picture that is 900 wide.
-constexpr double width = 900, left = 74, right = 128, plot = width - left - right, top = 92, tall = 158, apart = 44,
+// In user units of a picture that is 940 wide.
+constexpr double width = 940, left = 74, right = 168, plot = width - left - right, top = 92, tall = 158, apart = 44,
                  foot = 58;
 constexpr double height = top + 3 * tall + 2 * apart + foot;
 constexpr std::size_t most_columns = 348; ///< two units each: what a screen still shows apart
@@ -22,10 +22,29 @@ constexpr const char* baseline_colour = "#0072b2";
 constexpr const char* candidate_colour = "#d55e00";
 constexpr const char* dashes = "7 3";
 
+/// Bytes of the character that begins at `at`; 0 where they are no UTF-8.
+std::size_t character(const std::string& text, std::size_t at) {
+  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  const unsigned first = byte(at);
+  const std::size_t length = first < 0x80   ? 1
+                             : first < 0xC2 ? 0
+                             : first < 0xE0 ? 2
+                             : first < 0xF0 ? 3
+                             : first < 0xF5 ? 4
+                                            : 0;
+  for (std::size_t i = 1; i < length; ++i)
+    if ((byte(at + i) & 0xC0) != 0x80) return 0;
+  return length;
+}
+
 std::string escaped(const std::string& text) {
   std::string result;
-  for (const char c : text) {
-    if (c == '&')
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (const std::size_t length = character(text, at); length != 1) {
+      result += length == 0 ? "?" : text.substr(at, length);
+      at += std::max<std::size_t>(length, 1) - 1;
+    } else if (c == '&')
       result += "&amp;";
     else if (c == '<')
       result += "&lt;";
@@ -41,13 +60,6 @@ std::string escaped(const std::string& text) {
   return result;
 }
 
-std::string shortened(const std::string& text, std::size_t most) {
-  if (text.size() <= most) return text;
-  std::size_t end = most - 1;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end; // not within a character
-  return text.substr(0, end) + "\u2026";
-}
-
 std::string text(double x, double y, const char* anchor, const std::string& content, const std::string& extra = "") {
   return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\"{}>{}</text>\n", x, y, anchor, extra, content);
 }
@@ -56,12 +68,13 @@ std::string line(double x1, double y1, double x2, double y2, const std::string& 
   return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" {}/>\n", x1, y1, x2, y2, style);
 }
 
-/// "12,300", "1.2 M", "0.25"
+/// "1,250", "12,300", "1.2 M", "0.25"
 std::string compact(double value) {
   const double size = std::abs(value);
+  // From where four digits round up to it.
   for (const auto& [unit, name] : {std::pair(1e12, " T"), std::pair(1e9, " G"), std::pair(1e6, " M")})
-    if (size >= unit) return fmt::format("{:.4g}{}", value / unit, name);
-  if (size >= 10'000) {
+    if (size >= unit * 0.9999995) return fmt::format("{:.4g}{}", value / unit, name);
+  if (size >= 1000) {
     std::string digits = fmt::format("{:.0f}", value);
     digits.insert(digits.size() - 3, ",");
     return digits;
@@ -187,7 +200,7 @@ std::string panel(int place, const std::string& title, const TimeAxis& axis, con
     names[i].first = std::min(names[i].first, most_y);
   }
   for (const auto& [at, s] : names)
-    svg += text(left + plot + 8, at + 4, "start", escaped(shortened(s->name, 14)),
+    svg += text(left + plot + 8, at + 4, "start", escaped(shortened(s->name, 19)),
                 fmt::format(" fill=\"{}\" font-weight=\"600\"", s->colour));
   return svg + "</g>\n";
 }
@@ -214,6 +227,13 @@ std::string legend(const Chart& chart) {
 }
 
 } // namespace
+
+std::string shortened(const std::string& text, std::size_t most) {
+  if (text.size() <= most) return text;
+  std::size_t end = most - 1;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end; // not within a character
+  return text.substr(0, end) + "\u2026";
+}
 
 std::vector<Column> downsample(const std::vector<double>& values, std::size_t most) {
   std::vector<Column> columns;

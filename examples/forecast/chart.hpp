@@ -28,6 +28,9 @@ struct Column {
 /// At most `most` columns of as many values each, the last one of what is left. Empty for no values.
 [[nodiscard]] std::vector<Column> downsample(const std::vector<double>& values, std::size_t most);
 
+/// At most so many bytes of it, cut between characters, with an ellipsis in place of the rest.
+[[nodiscard]] std::string shortened(const std::string& text, std::size_t most);
+
 /// Demand, instances paid for and cost up to each time, below each other over the same time, as one picture that needs
 /// nothing else. Series differ in dashes, weight and name beside colour.
 [[nodiscard]] std::string to_svg(const Chart& chart);

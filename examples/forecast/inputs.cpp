@@ -32,13 +32,17 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-std::vector<std::string> fields_of(std::string_view line, bool trim) {
-  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+/// Fields between commas, without the blanks and the quotes around them.
+std::vector<std::string> fields_of(std::string_view line) {
   std::vector<std::string> fields;
   for (;;) {
-    const std::size_t comma = line.find(',');
-    const std::string_view field = line.substr(0, comma);
-    fields.emplace_back(trim ? trimmed(field) : field);
+    std::size_t begin = line.find_first_not_of(" \t"), comma = line.find(',');
+    if (begin != std::string_view::npos && line[begin] == '"')
+      if (const std::size_t close = line.find('"', begin + 1); close != std::string_view::npos)
+        comma = line.find(',', close);
+    std::string_view field = trimmed(line.substr(0, comma));
+    if (field.size() >= 2 && field.front() == '"' && field.back() == '"') field = field.substr(1, field.size() - 2);
+    fields.emplace_back(field);
     if (comma == std::string_view::npos) return fields;
     line.remove_prefix(comma + 1);
   }
@@ -50,7 +54,7 @@ std::vector<std::string> header_of(std::string_view text) {
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, end);
-    if (!trimmed(line).empty()) return fields_of(line, false);
+    if (!trimmed(line).empty()) return fields_of(line);
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   return {};
@@ -233,8 +237,9 @@ Result<Prices> read_prices(const PriceArguments& arguments) {
                    date ? "pass the day of the list: --price-date 2026-07-20" : error.remedy());
     }
     result.catalogue = std::move(read->catalogue);
-    if (!read->without_on_demand.empty())
-      left_out = fmt::format("; {} types without an on-demand price left out", read->without_on_demand.size());
+    result.unpriced = std::move(read->without_on_demand);
+    if (!result.unpriced.empty())
+      left_out = fmt::format("; {} types without an on-demand price left out", result.unpriced.size());
   }
   const PriceCatalogue& c = result.catalogue;
   result.sources.push_back({"P", "prices",
@@ -244,15 +249,19 @@ Result<Prices> read_prices(const PriceArguments& arguments) {
   return result;
 }
 
-Result<std::string> choose_instance(const PriceCatalogue& prices, const std::string& named) {
+Result<std::string> choose_instance(const Prices& prices, const std::string& named) {
+  const std::vector<InstancePrice>& instances = prices.catalogue.instances;
   if (!named.empty()) {
-    const auto found = prices.find(named);
-    if (!found) return found.error();
-    return named;
+    const auto found = prices.catalogue.find(named);
+    if (found) return named;
+    const Error& error = found.error();
+    if (!holds(prices.unpriced, named)) return error;
+    return Error(error.code(), error.subject(), "the price list has it, but its on-demand price is unavailable",
+                 error.remedy());
   }
-  if (prices.instances.size() == 1) return prices.instances.front().name;
+  if (instances.size() == 1) return instances.front().name;
   std::vector<std::string> names;
-  for (const InstancePrice& instance : prices.instances) names.push_back(instance.name);
+  for (const InstancePrice& instance : instances) names.push_back(instance.name);
   return Error(ErrorCode::invalid_argument, "--instance",
                fmt::format("the prices have {} instance types, and none is named", names.size()),
                fmt::format("pass one of {}", listed(names)));
@@ -325,7 +334,7 @@ Result<std::vector<double>> read_latencies(const std::string& file, const std::s
       const std::string_view own = rest.substr(0, end);
       rest.remove_prefix(std::min(end + 1, rest.size()));
       if (trimmed(own).empty()) continue;
-      const auto fields = fields_of(own, true);
+      const auto fields = fields_of(own);
       if (!begun) {
         begun = true;
         const bool names = !number_in(fields.front()) || !column.empty();

@@ -51,14 +51,15 @@ struct PriceArguments {
 };
 struct Prices {
   mcomp::cost::PriceCatalogue catalogue;
+  std::vector<std::string> unpriced; ///< types that a list names without an on-demand price
   std::vector<Source> sources;
 };
 /// Our own JSON, or a list of cost/price_import.hpp, told apart by content.
 [[nodiscard]] mcomp::Result<Prices> read_prices(const PriceArguments& arguments);
 
-/// The instance that is named, or the only one. Error: invalid_argument where there are several and none is named.
-[[nodiscard]] mcomp::Result<std::string> choose_instance(const mcomp::cost::PriceCatalogue& prices,
-                                                         const std::string& named);
+/// The instance that is named, or the only one. Errors: invalid_argument where there are several and none is named,
+/// not_found for a name that has no price.
+[[nodiscard]] mcomp::Result<std::string> choose_instance(const Prices& prices, const std::string& named);
 
 /// One number a request. CSV: a number a line, with or without a line of names; of several columns `column` is taken.
 /// JSON: an array of numbers, or an object with "seconds". @param unit "s", "ms", "us"; empty: seconds, and an Error

@@ -46,6 +46,7 @@ struct Options {
   double compress_cost = 0, evaluate_cost = 0, growth = 0;
   bool commitments = false, gate = false;
   std::optional<std::int64_t> expiring, most_spot;
+  std::int64_t commitment_months = OfferOptions{}.horizon_months;
   std::int64_t staying = 0;
   double probability = 1, months_until = 0;
   ForecastOptions how;
@@ -154,6 +155,10 @@ void add_options(CLI::App& app, Options& o) {
       ->check(CLI::PositiveNumber);
   app.add_option("--slices", o.slices, "Share of traffic and accuracy loss by slice (JSON)");
   app.add_flag("--commitments", o.commitments, "Find the best mix of reserved and on-demand machines for either side");
+  app.add_option("--commitment-months", o.commitment_months,
+                 "How long the machines are needed; what a term binds beyond it is lost")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1200));
   app.add_option("--most-spot", o.most_spot, "Machines of it that may be spot ones")->check(CLI::NonNegativeNumber);
   app.add_option("--expiring", o.expiring, "Reservations that run out: how many to renew")
       ->check(CLI::NonNegativeNumber);
@@ -245,15 +250,15 @@ Result<ForecastInputs> collect(const Options& o, Trace& trace, std::vector<Sourc
     side->storage_gib = a->storage_gib;
     side->egress_gib_per_request = a->egress_kib / (1024 * 1024);
   }
-  in.prices = std::move(prices->catalogue);
   const bool own_prices = !o.prices.file.empty();
   auto instance =
-      choose_instance(in.prices, o.baseline.instance.empty() && !own_prices ? "c5.large" : o.baseline.instance);
+      choose_instance(*prices, o.baseline.instance.empty() && !own_prices ? "c5.large" : o.baseline.instance);
   if (!instance) return instance.error();
   in.baseline.instance = *instance;
-  auto other = choose_instance(in.prices, o.candidate.instance.empty() ? *instance : o.candidate.instance);
+  auto other = choose_instance(*prices, o.candidate.instance.empty() ? *instance : o.candidate.instance);
   if (!other) return other.error();
   in.candidate.instance = *other;
+  in.prices = std::move(prices->catalogue);
   const auto before = in.prices.find(*instance), after = in.prices.find(*other);
   if (!before) return before.error();
   if (!after) return after.error();
@@ -313,7 +318,14 @@ Result<ForecastInputs> collect(const Options& o, Trace& trace, std::vector<Sourc
     sources.push_back({"L", "slices", fmt::format("{} slices", slices->size()), *from});
     in.slices = std::move(*slices);
   }
-  if (o.commitments || o.most_spot) in.commitment = OfferOptions{.most_spot = o.most_spot};
+  if (o.commitments || o.most_spot) {
+    in.commitment = OfferOptions{.horizon_months = o.commitment_months, .most_spot = o.most_spot};
+    sources.push_back(
+        {"M", "committed",
+         fmt::format("any of the list's, for a need of {} months{}", o.commitment_months,
+                     o.most_spot ? fmt::format(", at most {} spot machines", *o.most_spot) : ", no spot machines"),
+         "options"});
+  }
   if (o.expiring) {
     std::optional<double> reserved = before->reserved_per_hour;
     for (const ReservedPrice& price : before->reserved)
@@ -402,10 +414,10 @@ Result<ExitStatus> run(const Options& o, const std::filesystem::path& out, Repor
   if (!after) return after.error();
   const double start = std::fmod(static_cast<double>(in->trace.first_interval) * in->trace.interval_seconds, 86400);
   const std::string svg =
-      to_svg({.title = fmt::format("{} against {}: {} {:.2f} {} a month ({:.1f} %)", in->baseline.label,
-                                   in->candidate.label, forecast->saving.per_month < 0 ? "costs more by" : "saves",
-                                   std::abs(forecast->saving.per_month), forecast->currency,
-                                   100 * std::abs(forecast->saving.relative)),
+      to_svg({.title = fmt::format(
+                  "{} against {}: {} {:.2f} {} a month ({:.1f} %)", shortened(in->baseline.label, 16),
+                  shortened(in->candidate.label, 16), forecast->saving.per_month < 0 ? "costs more by" : "saves",
+                  std::abs(forecast->saving.per_month), forecast->currency, 100 * std::abs(forecast->saving.relative)),
               .subtitle = fmt::format("{}; {}; prices of {}",
                                       in->baseline.instance == in->candidate.instance
                                           ? in->baseline.instance

@@ -10,12 +10,23 @@ using namespace mcomp::cost;
 
 namespace {
 
-std::string optional_number(const std::optional<double>& value, const char* absent = "-") {
-  return value ? fmt::format("{:.4g}", *value) : std::string(absent);
+std::string response(const SideForecast& side, double seconds) {
+  if (!side.per_million_requests) return "-";
+  return seconds < 1 ? fmt::format("{:.4g} ms", seconds * 1e3) : fmt::format("{:.4g} s", seconds);
 }
 
-std::string milliseconds(const SideForecast& side, double seconds) {
-  return side.per_million_requests ? fmt::format("{:.4g} ms", seconds * 1e3) : std::string("-");
+/// Money of any size with at least four digits: "0.04143", "61180.12".
+std::string price(const std::optional<double>& value, const std::string& currency) {
+  if (!value) return "-";
+  return *value < 100 ? fmt::format("{:.4g} {}", *value, currency) : fmt::format("{:.2f} {}", *value, currency);
+}
+
+/// "6 of 12 months, no upfront, standard, 14 of on demand"
+std::string mix(const SideForecast& side) {
+  std::string text;
+  for (const CommitmentShare& share : side.commitment->shares)
+    if (share.count > 0) text += fmt::format("{}{} of {}", text.empty() ? "" : "; ", share.count, share.name);
+  return text.empty() ? "none" : text;
 }
 
 std::string months(const std::optional<double>& value) {
@@ -32,20 +43,22 @@ std::vector<ResultRow> result_rows(const Forecast& f, bool tokens_measured) {
   };
   const auto money = [&](double value) { return fmt::format("{:.2f} {}", value, f.currency); };
   both(
-      "instances, mean", [](const auto& s) { return fmt::format("{:.4g}", s.mean_instances); }, "T S B", "T S C");
-  both(
-      "instances, peak", [](const auto& s) { return fmt::format("{:.4g}", s.peak_instances); }, "T S B", "T S C");
-  both(
-      "instance-hours in the trace", [](const auto& s) { return fmt::format("{:.1f}", s.instance_hours); }, "T S B",
+      "instances in service, mean", [](const auto& s) { return fmt::format("{:.4g}", s.mean_instances); }, "T S B",
       "T S C");
+  both(
+      "instances in service, peak", [](const auto& s) { return fmt::format("{:.4g}", s.peak_instances); }, "T S B",
+      "T S C");
+  both(
+      "instance-hours paid, in the trace", [](const auto& s) { return fmt::format("{:.1f}", s.instance_hours); },
+      "T S B", "T S C");
   both(
       "busy share", [](const auto& s) { return fmt::format("{:.1f} %", 100 * s.utilization); }, "T S B", "T S C");
   both(
-      "response p50", [](const auto& s) { return milliseconds(s, s.response.p50); }, "T S B", "T S C");
+      "response p50", [](const auto& s) { return response(s, s.response.p50); }, "T S B", "T S C");
   both(
-      "response p95", [](const auto& s) { return milliseconds(s, s.response.p95); }, "T S B", "T S C");
+      "response p95", [](const auto& s) { return response(s, s.response.p95); }, "T S B", "T S C");
   both(
-      "response p99", [](const auto& s) { return milliseconds(s, s.response.p99); }, "T S B", "T S C");
+      "response p99", [](const auto& s) { return response(s, s.response.p99); }, "T S B", "T S C");
   both(
       "dropped requests",
       [](const auto& s) { return fmt::format("{:.3g} %", s.requests > 0 ? 100 * s.dropped / s.requests : 0.0); },
@@ -72,17 +85,17 @@ std::vector<ResultRow> result_rows(const Forecast& f, bool tokens_measured) {
   both(
       "cost per month", [&](const auto& s) { return money(s.per_month); }, "T S B P I", "T S C P I");
   both(
-      "cost per million requests", [](const auto& s) { return optional_number(s.per_million_requests); }, "T S B P I",
-      "T S C P I");
+      "cost per million requests", [&](const auto& s) { return price(s.per_million_requests, f.currency); },
+      "T S B P I", "T S C P I");
   if (f.baseline.per_million_tokens || f.candidate.per_million_tokens)
     both(
-        "cost per million tokens", [](const auto& s) { return optional_number(s.per_million_tokens); },
+        "cost per million tokens", [&](const auto& s) { return price(s.per_million_tokens, f.currency); },
         tokens_measured ? "K T S B P I" : "O T S B P I", tokens_measured ? "K T S C P I" : "O T S C P I");
   if (f.baseline.committed_per_month)
     both(
-        "cost per month with reservations",
+        "cost per month with commitments",
         [&](const auto& s) { return s.committed_per_month ? money(*s.committed_per_month) : std::string("-"); },
-        "T S B P I", "T S C P I");
+        "M T S B P I", "M T S C P I");
   const auto one = [&](const char* name, std::string value, const char* from) {
     rows.push_back({name, "", std::move(value), from});
   };
@@ -94,7 +107,7 @@ std::vector<ResultRow> result_rows(const Forecast& f, bool tokens_measured) {
                     100 * f.saving.per_month_interval->level),
         "T S B C P I");
   if (f.saving.committed_per_month)
-    one("saving per month with reservations", money(*f.saving.committed_per_month), "T S B C P I");
+    one("saving per month with commitments", money(*f.saving.committed_per_month), "M T S B C P I");
   const bool pays_back = f.break_even.one_off > 0;
   one("break-even", pays_back ? months(f.break_even.months) : "nothing was paid", "E, saving");
   if (f.saving.per_month_interval && pays_back)
@@ -130,7 +143,14 @@ std::string forecast_text(const Forecast& f, const std::vector<Source>& sources,
   for (const Sensitivity& s : f.sensitivity)
     text += fmt::format("  {:<{}}  {:>10.4g} to {:>10.4g}: {:>12.2f} to {:>12.2f} {}\n", s.input, name, s.low, s.high,
                         s.saving_at_low, s.saving_at_high, f.currency);
-  if (f.reservations) text += fmt::format("\nReservations: {}\n", to_string(*f.reservations));
+  if (f.baseline.commitment && f.candidate.commitment) {
+    text += "\nThe cheapest mix of commitments for the machines of each hour, most at one time\n";
+    for (const SideForecast* side : {&f.baseline, &f.candidate})
+      text += fmt::format("  {}: {}\n", side->label, mix(*side));
+  }
+  if (f.reservations)
+    text += fmt::format("\nReservations of {} that run out, in {}: {}\n", f.baseline.instance, f.currency,
+                        to_string(*f.reservations));
   if (!f.concerns.empty()) text += "\nWhere it saves little or users are at risk\n";
   for (const std::string& concern : f.concerns) text += fmt::format("  {}\n", concern);
   if (!f.notes.empty()) text += "\nNotes\n";

@@ -123,7 +123,9 @@ class Run {
                    {"median_error_fraction", fit.median_error},
                    {"within_a_fifth_fraction", fit.within_a_fifth},
                    {"roofline_median_error_fraction", fit.roofline_error},
-                   {"multiply_adds_per_second", fit.multiply_adds_per_second}},
+                   {"multiply_adds_per_second", std::isfinite(fit.multiply_adds_per_second)
+                                                    ? Report::Json(fit.multiply_adds_per_second)
+                                                    : Report::Json()}}, // null: bytes alone tell the times
                   to_string(fit));
     if (options_.check > 0)
       if (const Status status = check_layers(*model); !status) return status.error();

@@ -36,7 +36,8 @@ mcomp::Status Report::write(const std::filesystem::path& path) const {
   if (const std::string where = not_finite(content_, ""); !where.empty())
     return mcomp::Error(mcomp::ErrorCode::invalid_value, path.string(), where + " is not a finite number",
                         "look for the step that diverged");
-  return mcomp::write_file(path, content_.dump(2) + "\n");
+  // Names and fields of a user's file may hold bytes that are no UTF-8; JSON may not.
+  return mcomp::write_file(path, content_.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 } // namespace example

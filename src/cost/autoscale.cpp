@@ -337,6 +337,9 @@ void detail::price(Replay& result, const RequestTrace& trace, const AutoscaleOpt
     result.mean_instances += point.instances / static_cast<double>(result.timeline.size());
     result.peak_instances = std::max(result.peak_instances, point.instances);
   }
+  // Whole machines all the time are a mean of steps: not 0.999... of one by rounding.
+  for (double* count : {&result.mean_instances, &result.peak_instances})
+    if (const double whole = std::round(*count); std::abs(*count - whole) < 1e-9 * std::max(1.0, whole)) *count = whole;
 }
 
 Result<Replay> replay(const RequestTrace& trace, const AutoscaleOptions& options) {

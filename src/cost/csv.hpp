@@ -14,7 +14,8 @@
 
 namespace mcomp::inline v0::cost::detail {
 
-/// Comma-separated text without quoting, line by line: all that traces of numbers need.
+/// Comma-separated text, line by line. Blanks around a field do not count, and a field may be quoted (RFC 4180), within
+/// its line; a doubled quote stays doubled, which no number and no time has.
 class CsvReader {
  public:
   CsvReader(std::string_view text, std::string subject) : rest_(text), subject_(std::move(subject)) {
@@ -28,13 +29,13 @@ class CsvReader {
       const std::size_t end = std::min(rest_.find('\n'), rest_.size());
       std::string_view text = rest_.substr(0, end);
       rest_.remove_prefix(std::min(end + 1, rest_.size()));
-      if (!text.empty() && text.back() == '\r') text.remove_suffix(1);
+      text = trimmed(text);
       if (text.empty()) continue;
       fields_.clear();
       for (;;) {
-        const std::size_t comma = text.find(',');
-        fields_.push_back(text.substr(0, comma));
-        if (comma == std::string_view::npos) break;
+        const std::size_t comma = std::min(text.find(',', quoted(text)), text.size());
+        fields_.push_back(unquoted(trimmed(text.substr(0, comma))));
+        if (comma == text.size()) break;
         text.remove_prefix(comma + 1);
       }
       return true;
@@ -71,9 +72,13 @@ class CsvReader {
     if (!text) return text.error();
     std::int64_t value = 0;
     const auto [end, code] = std::from_chars(text->data(), text->data() + text->size(), value);
-    if (code != std::errc() || end != text->data() + text->size())
+    if (code == std::errc() && end == text->data() + text->size()) return value;
+    // "12.0": what tables of floating point write for a whole number.
+    constexpr double exact = 9007199254740992; // 2^53
+    const auto real = number(column);
+    if (!real || *real != std::floor(*real) || std::abs(*real) > exact)
       return bad(fmt::format("'{}' is no whole number", shown(*text)));
-    return value;
+    return static_cast<std::int64_t>(*real);
   }
 
   [[nodiscard]] Error bad(const std::string& rule, const char* remedy = "correct the line or leave it out") const {
@@ -86,6 +91,24 @@ class CsvReader {
   [[nodiscard]] std::int64_t line() const noexcept { return line_; }
 
  private:
+  static std::string_view trimmed(std::string_view text) {
+    const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r'; };
+    while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+    while (!text.empty() && blank(text.back())) text.remove_suffix(1);
+    return text;
+  }
+  /// Where the quotes end that the first field begins with; 0 without, or where they are not closed.
+  static std::size_t quoted(std::string_view text) {
+    std::size_t at = text.find_first_not_of(" \t");
+    if (at == std::string_view::npos || text[at] != '"') return 0;
+    for (++at; (at = text.find('"', at)) != std::string_view::npos; at += 2)
+      if (at + 1 == text.size() || text[at + 1] != '"') return at + 1;
+    return 0;
+  }
+  static std::string_view unquoted(std::string_view text) {
+    return text.size() >= 2 && text.front() == '"' && text.back() == '"' ? text.substr(1, text.size() - 2) : text;
+  }
+
   std::string_view rest_;
   std::string subject_;
   std::vector<std::string_view> fields_;

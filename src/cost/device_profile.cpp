@@ -258,8 +258,8 @@ Status DeviceProfile::check() const {
       return status.error().within(fmt::format("{}: layers[{}]", subject, i));
     if (layers[i].shape.kind == LayerKind::movement)
       return bad(fmt::format("layers[{}] is a movement", i), "give the speed of copies instead");
-    if (!is_positive(layers[i].seconds) || layers[i].seconds > 1e6)
-      return bad(fmt::format("layers[{}] took {} seconds", i, layers[i].seconds), "give a time within (0, 10^6]");
+    if (!(layers[i].seconds >= 1e-12 && layers[i].seconds <= 1e6))
+      return bad(fmt::format("layers[{}] took {} seconds", i, layers[i].seconds), "give a time within [10^-12, 10^6]");
     if (!(std::isfinite(layers[i].spread) && layers[i].spread >= 1))
       return bad(fmt::format("layers[{}] has a spread of {}", i, layers[i].spread), "give slowest over fastest, >= 1");
   }

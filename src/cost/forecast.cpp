@@ -35,6 +35,7 @@ Status detail::check_inputs(const ForecastInputs& in) {
     MCOMP_CHECK(check_number("tokens_per_request", *in.tokens_per_request, *in.tokens_per_request > 0, "> 0"));
   MCOMP_CHECK(check_number("compress_cost", in.compress_cost, in.compress_cost >= 0, ">= 0"));
   MCOMP_CHECK(check_number("evaluate_cost", in.evaluate_cost, in.evaluate_cost >= 0, ">= 0"));
+  MCOMP_CHECK(check_number("compress_cost and evaluate_cost", in.compress_cost + in.evaluate_cost, true, ">= 0"));
   MCOMP_CHECK(check_number("growth_per_month", in.growth_per_month,
                            in.growth_per_month > -1 && in.growth_per_month <= 10, "above -1 and at most 10"));
   for (std::size_t i = 0; i < in.slices.size(); ++i) {
@@ -71,10 +72,11 @@ Status check(const ForecastOptions& o) {
 std::optional<double> months_to_pay(double one_off, double saving_per_month, double growth) {
   if (!(saving_per_month > 0)) return std::nullopt;
   const double rate = std::log1p(growth);
-  if (std::abs(rate) < 1e-12) return one_off / saving_per_month;
-  const double grown = one_off * rate / saving_per_month;
+  const double steady = one_off / saving_per_month, grown = steady * rate;
   if (grown <= -1) return std::nullopt; // it shrinks faster than it pays
-  return std::log1p(grown) / rate;
+  const double months = std::abs(rate) < 1e-12 ? steady : std::log1p(grown) / rate;
+  if (!std::isfinite(months)) return std::nullopt; // longer than a number holds
+  return months;
 }
 
 std::vector<HourForecast> hours_of_day(const ForecastInputs& in, const SideForecast& baseline,

@@ -43,11 +43,12 @@ void concern_hours(Forecast& f, const ForecastOptions& options) {
       traffic += f.hours[end].traffic_share;
     }
     const auto hours = static_cast<double>(end - i);
-    std::string text =
-        fmt::format("{:02d}:00 to {:02d}:00 ({:.1f}% of the traffic) saves {:.1f}% of its machines, {:.2f} {} a month, "
-                    "less than {:g}%",
-                    f.hours[i].hour, f.hours[i].hour + static_cast<int>(hours), 100 * traffic,
-                    before > 0 ? 100 * saved / before : 0.0, saved, f.currency, 100 * options.little_saving);
+    const double share = before > 0 ? 100 * saved / before : 0.0;
+    std::string text = fmt::format("{:02d}:00 to {:02d}:00 ({:.1f}% of the traffic) ", f.hours[i].hour,
+                                   f.hours[i].hour + static_cast<int>(hours), 100 * traffic);
+    text += saved < 0 ? fmt::format("costs {:.1f}% more for machines, {:.2f} {} a month", -share, -saved, f.currency)
+                      : fmt::format("saves {:.1f}% of its machines, {:.2f} {} a month, less than {:g}%", share, saved,
+                                    f.currency, 100 * options.little_saving);
     if (minimum / hours > 0.5)
       text += fmt::format("; the least number of instances holds {:.0f}% of that time", 100 * minimum / hours);
     f.concerns.push_back(std::move(text));
@@ -125,6 +126,13 @@ void detail::advise(Forecast& f, const ForecastOptions& options) {
         fmt::format("Undecided: neither side keeps the objective, so their costs do not buy the service that is "
                     "wanted; change the scaling first. As it is, {} {}.",
                     candidate, saving));
+  // Money is no reason against a side that is needed to keep the objective at all.
+  if (!f.baseline.objective_kept && !(f.saving.per_month > 0))
+    return decide(
+        ForecastDecision::undecided,
+        fmt::format("Undecided: {} keeps the objective that {} misses, and {}; give {} the room that it needs "
+                    "and forecast again.",
+                    candidate, baseline, f.saving.per_month == 0 ? "costs as much" : saving, baseline));
   const SideForecast& b = f.baseline;
   const std::string idle = b.mean_instances > b.peak_instances - 1e-9 && b.peak_instances == f.candidate.peak_instances
                                ? fmt::format("; either runs {:.4g} instance{} all the time", b.peak_instances,

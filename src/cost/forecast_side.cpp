@@ -212,8 +212,9 @@ Result<Headroom> headroom(const ForecastInputs& in, const PreparedSide& prepared
       }
       return true;
     };
-    double low = 0, high = static_cast<double>(servers * side.batch_size) / service.mean();
-    while (high - low > 1e-6 * high) {
+    const double capacity = static_cast<double>(servers * side.batch_size) / service.mean();
+    double low = 0, high = capacity;
+    while (high - low > 1e-6 * high && high > 1e-9 * capacity) { // below that there is none
       const double middle = (low + high) / 2;
       MCOMP_TRY(enough, kept(middle));
       (enough ? low : high) = middle;

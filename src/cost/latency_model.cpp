@@ -254,6 +254,7 @@ struct LatencyModel::State {
   DeviceProfile profile; ///< without its measured layers
   std::string fingerprint;
   double level = 0.95;
+  std::optional<double> grams_per_kwh;
   std::map<Family, MeasuredFamily> measured;
   std::vector<FamilyFit> fits;
 };
@@ -263,6 +264,10 @@ Result<LatencyModel> LatencyModel::fit(const DeviceProfile& profile, const Laten
   if (!(options.level > 0 && options.level < 1))
     return Error(ErrorCode::invalid_argument, "level", fmt::format("{} is not within (0, 1)", options.level),
                  "pass for example 0.95");
+  if (options.grams_per_kwh && !(*options.grams_per_kwh >= 0 && std::isfinite(*options.grams_per_kwh)))
+    return Error(ErrorCode::invalid_argument, "grams_per_kwh",
+                 fmt::format("{} is not finite and >= 0", *options.grams_per_kwh),
+                 "leave it out where it is not known");
   std::map<Family, std::vector<MeasuredLayer>> families;
   for (const MeasuredLayer& layer : profile.layers) families[family_of(layer.shape)].push_back(layer);
   constexpr std::size_t fewest = 10;
@@ -274,6 +279,12 @@ Result<LatencyModel> LatencyModel::fit(const DeviceProfile& profile, const Laten
                    fmt::format("{} layers of {}, {} weights, {} input were measured, {} are needed", layers.size(),
                                kind, weights, input, fewest),
                    "measure more of them, or none");
+    constexpr std::size_t most = 4000; // matrices of its square: 128 MB each
+    if (layers.size() > most)
+      return Error(ErrorCode::unsupported, fmt::format("device profile '{}'", profile.device.name),
+                   fmt::format("{} layers of {}, {} weights, {} input are more than {}", layers.size(), kind, weights,
+                               input, most),
+                   "keep a random part of them: 800 are enough");
     MeasuredFamily fitted(layers, options.level);
     fitted.fit.family = {.kind = kind, .weights = weights, .input = input, .outputs = {}};
     for (const MeasuredLayer& layer : layers) {
@@ -289,6 +300,7 @@ Result<LatencyModel> LatencyModel::fit(const DeviceProfile& profile, const Laten
   state->profile = profile;
   state->profile.layers.clear();
   state->level = options.level;
+  state->grams_per_kwh = options.grams_per_kwh;
   return LatencyModel(std::move(state));
 }
 
@@ -339,12 +351,18 @@ Result<NetworkLatency> LatencyModel::predict(std::span<const LayerShape> layers,
     result.activation_bytes = std::max(result.activation_bytes, shape.input_bytes() + shape.output_bytes());
     result.layers.push_back(latency);
   }
+  if (!(result.seconds > 0 && std::isfinite(result.interval.upper)))
+    return Error(ErrorCode::invalid_argument, "layers", fmt::format("they take {} seconds", result.seconds),
+                 "pass layers that work or move bytes, on a device whose peaks are those of its data sheet");
   const double parts = static_cast<double>(result.samples) / static_cast<double>(part);
   result.seconds *= parts;
   result.interval.lower *= parts;
   result.interval.upper *= parts;
   result.samples_per_second = static_cast<double>(result.samples) / result.seconds;
   if (state_->profile.watts) result.joules_per_sample = *state_->profile.watts / result.samples_per_second;
+  constexpr double joules_per_kwh = 3.6e6;
+  if (result.joules_per_sample && state_->grams_per_kwh)
+    result.grams_per_sample = *result.joules_per_sample / joules_per_kwh * *state_->grams_per_kwh;
   return result;
 }
 
@@ -376,6 +394,7 @@ std::string to_string(const NetworkLatency& latency) {
       1e3 * latency.interval.upper, latency.samples_per_second, static_cast<double>(latency.weight_bytes) / 1024,
       static_cast<double>(latency.activation_bytes) / 1024);
   if (latency.joules_per_sample) text += fmt::format(", {:.3g} J per sample", *latency.joules_per_sample);
+  if (latency.grams_per_sample) text += fmt::format(", {:.3g} g CO2e per sample", *latency.grams_per_sample);
   return text;
 }
 
@@ -394,6 +413,7 @@ std::string to_json(const NetworkLatency& latency) {
                {"weight_bytes", latency.weight_bytes},
                {"activation_bytes", latency.activation_bytes}};
   if (latency.joules_per_sample) root["joules_per_sample"] = *latency.joules_per_sample;
+  if (latency.grams_per_sample) root["grams_per_sample"] = *latency.grams_per_sample;
   root["layers"] = std::move(layers);
   return root.dump(2, ' ', false, Json::error_handler_t::replace);
 }

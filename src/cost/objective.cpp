@@ -195,7 +195,11 @@ Result<double> CostObjective::seconds(std::span<const std::size_t> choices) cons
 
 Result<double> CostObjective::operator()(std::span<const std::size_t> choices) const {
   MCOMP_TRY(time, seconds(choices));
-  return rate_ * time;
+  const double cost = rate_ * time;
+  if (!std::isfinite(cost))
+    return Error(ErrorCode::invalid_value, "latency table", fmt::format("a request of {} s has no finite cost", time),
+                 "check the units of times and price");
+  return cost;
 }
 
 Result<std::vector<BitValue>> value_of_bits(const LatencyTable& table, const ServingCost& serving,
@@ -218,6 +222,9 @@ Result<std::vector<BitValue>> value_of_bits(const LatencyTable& table, const Ser
           .layer = layer.layer, .from = from.name, .to = to.name, .seconds_saved = from.seconds - to.seconds};
       value.saved_per_month = per_million_seconds * value.seconds_saved * requests_per_month / million;
       value.saved_per_bit = value.saved_per_month / (from.bits - to.bits);
+      if (!std::isfinite(value.saved_per_bit))
+        return Error(ErrorCode::invalid_value, fmt::format("latency table: layer '{}'", layer.layer),
+                     "what it saves overflows", "check the units of times, price and requests");
       value.bytes_saved = static_cast<double>(layer.weights) * (from.bits - to.bits) / bits_per_byte;
       values.push_back(std::move(value));
     }

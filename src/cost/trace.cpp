@@ -70,6 +70,26 @@ Gap close_gaps(std::vector<double>& requests) {
   return gap;
 }
 
+/// Takes "Z", "+02:00", "-0730" or "+02" off the end of a time of day: seconds that it is ahead of UTC.
+double take_zone(std::string_view& text) {
+  if (!text.empty() && text.back() == 'Z') {
+    text.remove_suffix(1);
+    return 0;
+  }
+  const std::size_t sign = text.find_first_of("+-");
+  if (sign == std::string_view::npos) return 0;
+  const std::string_view zone = text.substr(sign + 1);
+  const auto digit = [&](std::size_t at) { return at < zone.size() && zone[at] >= '0' && zone[at] <= '9'; };
+  const std::size_t minutes = zone.size() == 5 && zone[2] == ':' ? 3 : 2;
+  if (!digit(0) || !digit(1) || (zone.size() != 2 && !(digit(minutes) && digit(minutes + 1)))) return 0;
+  if (zone.size() != 2 && zone.size() != minutes + 2) return 0;
+  const auto number = [&](std::size_t at) { return (zone[at] - '0') * 10 + (zone[at + 1] - '0'); };
+  const double ahead = number(0) * 3600.0 + (zone.size() == 2 ? 0.0 : number(minutes) * 60.0);
+  const bool before = text[sign] == '-';
+  text = text.substr(0, sign);
+  return before ? -ahead : ahead;
+}
+
 /// Seconds since 1970 of "2023-11-16 18:15:46.6805900".
 std::optional<double> parse_timestamp(std::string_view text) {
   const auto digits = [&](std::size_t begin, std::size_t length, auto& value) {
@@ -88,7 +108,7 @@ std::optional<double> parse_timestamp(std::string_view text) {
   const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month), std::chrono::day(day)};
   if (!date.ok()) return std::nullopt;
   std::string_view rest = text.substr(19);
-  if (!rest.empty() && rest.back() == 'Z') rest.remove_suffix(1);
+  const double ahead = take_zone(rest);
   double fraction = 0;
   if (!rest.empty()) {
     if (rest.size() < 2 || rest[0] != '.' || rest[1] < '0' || rest[1] > '9') return std::nullopt;
@@ -96,7 +116,7 @@ std::optional<double> parse_timestamp(std::string_view text) {
     if (code != std::errc() || end != rest.data() + rest.size() || fraction >= 1) return std::nullopt;
   }
   const auto days = std::chrono::sys_days(date).time_since_epoch().count();
-  return static_cast<double>(days) * day_seconds + hour * 3600.0 + minute * 60.0 + second + fraction;
+  return static_cast<double>(days) * day_seconds + hour * 3600.0 + minute * 60.0 + second + fraction - ahead;
 }
 
 } // namespace

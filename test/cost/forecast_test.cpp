@@ -96,8 +96,8 @@ const Sensitivity& moved(const Forecast& f, const std::string& input) {
 
 TEST_CASE("forecast: a constant load on fixed fleets costs what it does by hand") {
   const Forecast f = forecast(ten_to_six()).value();
-  CHECK(f.baseline.mean_instances == Approx(10));
-  CHECK(f.baseline.peak_instances == Approx(10));
+  CHECK(f.baseline.mean_instances == 10); // whole machines, exactly
+  CHECK(f.baseline.peak_instances == 10);
   CHECK(f.candidate.mean_instances == Approx(6));
   CHECK(f.baseline.instance_hours == Approx(240));
   CHECK(f.baseline.per_month == Approx(10 * 0.2 * 730));
@@ -144,6 +144,17 @@ TEST_CASE("forecast: growth shortens the time to break-even, and shrinking may p
   CHECK_FALSE(never.break_even.months);
   CHECK(never.decision == ForecastDecision::reject);
   CHECK(to_string(never).find("never") != std::string::npos);
+  in.compress_cost = 1e308;
+  in.evaluate_cost = 0;
+  in.candidate.other_per_month = 583.999; // pays back after more months than a number holds
+  for (const double growth : {-0.1, 0.0, 0.1}) {
+    in.growth_per_month = growth;
+    CHECK_FALSE(forecast(in).value().break_even.months);
+  }
+  in.candidate.other_per_month = 0;
+  in.evaluate_cost = 1e308;
+  CHECK(forecast(in).error().code() == ErrorCode::invalid_value);
+  in.evaluate_cost = 168;
   in.growth_per_month = 0;
   in.compress_cost = 10'000;
   const Forecast late = forecast(in).value();
@@ -302,8 +313,11 @@ TEST_CASE("forecast: head-room is what the formula of M/M/1 allows") {
   CHECK(forecast(in).value().baseline.at_peak_fleet.requests_per_second == Approx(mu).epsilon(1e-4));
   // A service that is slower than the objective has none.
   in.objective = {.p50_seconds = 0.01};
+  in.scaling.max_instances = 1'000'000; // the search for a rate ends, also where each try takes long
   const Forecast none = forecast(in).value();
+  in.scaling.max_instances = 1000;
   CHECK(none.baseline.at_peak_fleet.requests_per_second < 1e-3);
+  CHECK(none.baseline.at_most_instances.requests_per_second == 0);
   CHECK_FALSE(none.baseline.objective_kept);
   // Two fleets that both miss it are no comparison.
   in = ten_to_six();
@@ -320,6 +334,14 @@ TEST_CASE("forecast: users come before money") {
   CHECK_FALSE(f.candidate.objective_kept);
   CHECK(f.decision == ForecastDecision::reject);
   CHECK(f.advice.find("misses the objective") != std::string::npos);
+  // A baseline that is overloaded is cheap.
+  in = ten_to_six();
+  in.baseline.policy = fixed(4); // a load of five
+  const Forecast cheap = forecast(in).value();
+  CHECK(cheap.saving.per_month < 0);
+  CHECK(cheap.candidate.objective_kept);
+  CHECK(cheap.decision == ForecastDecision::undecided);
+  CHECK(cheap.advice.find("keeps the objective that before misses, and costs 292.00 USD more") != std::string::npos);
   in = ten_to_six();
   in.objective.p95_seconds = 0.16; // of exponential service alone 0.1498
   const Forecast tight = forecast(in).value();

@@ -7,6 +7,7 @@
 #include "catch.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/core/random.hpp"
+#include "mcomp/cost/carbon.hpp"
 
 using namespace mcomp;
 using namespace mcomp::cost;
@@ -141,6 +142,20 @@ TEST_CASE("a network is the sum of its layers, part by part") {
   CHECK(network.activation_bytes == 4 * 4 * (64 + 128));
   CHECK(network.samples_per_second == Approx(4 / sum));
   CHECK(network.joules_per_sample.value() == Approx(80 * sum / 4));
+  CHECK_FALSE(network.grams_per_sample);
+  const LatencyModel grid = LatencyModel::fit(profile, {.grams_per_kwh = 400}).value();
+  const NetworkLatency carbonic = grid.predict(layers).value();
+  // 1 kWh is 3.6 MJ; the same by the specification's formula, without embodied carbon.
+  CHECK(carbonic.grams_per_sample.value() == Approx(80 * sum / 4 / 3.6e6 * 400));
+  CHECK(carbonic.grams_per_sample.value() == Approx(carbon({.watts_per_machine = 80,
+                                                            .machines = 1,
+                                                            .hours = 1,
+                                                            .requests = 3600 * carbonic.samples_per_second,
+                                                            .grams_per_kwh = 400})
+                                                        .value()
+                                                        .grams_per_request));
+  CHECK(to_json(carbonic).find("\"grams_per_sample\"") != std::string::npos);
+  CHECK(LatencyModel::fit(profile, {.grams_per_kwh = -1}).error().code() == ErrorCode::invalid_argument);
   const NetworkLatency batch = model.predict(layers, 10).value();
   CHECK(batch.seconds == Approx(2.5 * sum));
   CHECK(to_json(batch).find("\"joules_per_sample\"") != std::string::npos);
@@ -150,6 +165,9 @@ TEST_CASE("a network is the sum of its layers, part by part") {
   auto mixed = layers;
   mixed[2].samples = 5;
   CHECK(model.predict(mixed).error().rule() == "one has 5 samples, the first has 4");
+  // Nothing to do takes no time, and samples per second would be infinite.
+  CHECK(model.predict(std::vector<LayerShape>{{.kind = LayerKind::movement, .moved_bytes = 0}}).error().code() ==
+        ErrorCode::invalid_argument);
   const auto unknown = model.predict({.weights = DType::int4});
   REQUIRE_FALSE(unknown);
   CHECK(unknown.error().code() == ErrorCode::unsupported);
@@ -185,10 +203,16 @@ TEST_CASE("profiles that a model cannot be made of are errors") {
   few.layers.resize(30);
   CHECK(LatencyModel::fit(few).error().code() == ErrorCode::insufficient_data);
   DeviceProfile wrong = simulated(20, 5);
-  wrong.layers[3].seconds = std::numeric_limits<double>::quiet_NaN();
-  CHECK(LatencyModel::fit(wrong).error().code() == ErrorCode::invalid_value);
+  // The inverse of the last overflows, and with it the fit.
+  for (const double seconds : {std::numeric_limits<double>::quiet_NaN(), 0.0, 1e-320}) {
+    wrong.layers[3].seconds = seconds;
+    CHECK(LatencyModel::fit(wrong).error().code() == ErrorCode::invalid_value);
+  }
   CHECK(LatencyModel::fit(DeviceProfile{.device = {.name = "empty"}}).error().code() == ErrorCode::insufficient_data);
   CHECK(LatencyModel::fit(simulated(20, 5), {.level = 1}).error().code() == ErrorCode::invalid_argument);
+  DeviceProfile many{.device = {.name = "many"}};
+  many.layers.assign(4001, {{.in_channels = 8, .out_channels = 8}, 1e-6, 1});
+  CHECK(LatencyModel::fit(many).error().code() == ErrorCode::unsupported);
   // Equal shapes and equal times are no obstacle.
   DeviceProfile same = simulated(10, 6);
   std::erase_if(same.layers, [](const MeasuredLayer& layer) { return layer.shape.kind != LayerKind::linear; });

@@ -46,6 +46,10 @@ TEST_CASE("the objective adds up the choices of all layers") {
   CHECK(objective.seconds(choices).value() == Approx(0.010));
   CHECK(objective(choices).value() == Approx(1e6 * 0.010 * 3.6 / 3600));
   CHECK(objective.per_million_seconds() == Approx(1000));
+  LatencyTable slow = table;
+  slow.other_seconds = 1e300;
+  const CostObjective dear = CostObjective::create(slow, {.price_per_hour = 1e9}).value();
+  CHECK(dear(choices).error().code() == ErrorCode::invalid_value); // no infinite cost
   CHECK(objective(std::vector<std::size_t>{1}).error().rule() == "there are 1 for 2 layers");
   CHECK(objective(std::vector<std::size_t>{1, 2}).error().rule() == "layer 'b' has 2 choices, none of index 2");
 }
@@ -63,6 +67,7 @@ TEST_CASE("a bit has its price in every layer, and a negative one where fewer bi
   CHECK(values[2].layer == "b");
   CHECK(values[2].saved_per_bit == Approx(-200.0 / 24));
   CHECK(value_of_bits(table, {.price_per_hour = 1}, -1).error().code() == ErrorCode::invalid_value);
+  CHECK(value_of_bits(table, {.price_per_hour = 1e300}, 1e30).error().code() == ErrorCode::invalid_value);
 }
 
 TEST_CASE("latency tables survive their text, and wrong ones are errors") {

@@ -43,6 +43,12 @@ TEST_CASE("a recording of requests per minute is read as it stands") {
   const auto other = RequestTrace::parse("\xEF\xBB\xBFregion,hits,hour\r\neu,7,0\r\n\r\neu,9,1\r\n", "text",
                                          {.columns = {.time = "hour", .requests = "hits"}, .interval_seconds = 3600});
   CHECK(other.value().requests == Counts{7, 9});
+  // Quotes, blanks and whole numbers as tables of floating point write them; a comma in a quoted field is none.
+  const auto quoted =
+      RequestTrace::parse("\"minute\", \"place, \"\"x\"\"\" ,requests\r\n\"3\",\"a,b\",\"10\"\r\n4.0, ,\t0 \r\n"
+                          "  5.0 ,\",\",2.5\n",
+                          "text");
+  CHECK(quoted.value() == trace);
   const TraceSummary summary = trace.summary().value();
   CHECK(summary.requests == 12.5);
   CHECK(summary.mean_per_second == Approx(12.5 / 180));
@@ -75,9 +81,26 @@ TEST_CASE("gaps of a recording are filled by a line, silence is kept") {
 }
 
 TEST_CASE("recordings that break the rules are errors with the line") {
-  for (const char* rows : {"-1,5\n", "1,5\n1,5\n", "2,5\n1,5\n", "0,-1\n", "0,nan\n", "0,inf\n", "0,1e400\n",
-                           "0,1e16\n", "0,five\n", "0.5,5\n", "0\n", "0,5 \n", "x,5\n", "0,\n", "0,5\n100002,5\n",
-                           "2000000000000000,5\n", "0,5\n99999999999999999999,5\n"}) {
+  for (const char* rows : {"-1,5\n",
+                           "1,5\n1,5\n",
+                           "2,5\n1,5\n",
+                           "0,-1\n",
+                           "0,nan\n",
+                           "0,inf\n",
+                           "0,1e400\n",
+                           "0,1e16\n",
+                           "0,five\n",
+                           "0.5,5\n",
+                           "0\n",
+                           "0,5 6\n",
+                           "0,\"5\n",
+                           "0,\"5\"6\n",
+                           "1e300,5\n",
+                           "x,5\n",
+                           "0,\n",
+                           "0,5\n100002,5\n",
+                           "2000000000000000,5\n",
+                           "0,5\n99999999999999999999,5\n"}) {
     INFO(rows);
     check_error(parse(rows), ErrorCode::corrupt);
   }
@@ -134,11 +157,17 @@ TEST_CASE("arrivals that break the rules are errors with the line") {
   const std::string head = "TIMESTAMP,ContextTokens,GeneratedTokens\n", good = "2024-02-28T23:59:59Z,1,2\n";
   const auto read = [&](const std::string& rows) { return ArrivalTrace::parse(head + rows, "text"); };
   CHECK(read(good + "2024-03-01 00:00:00.5,1,2\n").value().seconds.back() == Approx(86'401.5)); // a leap year
+  // Behind the time its distance from UTC, as in recordings of several days.
+  CHECK(read("2024-05-10 00:00:00.25+00:00,1,2\n2024-05-10T02:00:01.5+02:00,1,2\n2024-05-09 18:00:02-0600,1,2\n"
+             "2024-05-10 05:30:03+0530,1,2\n2024-05-10 01:00:04+01,1,2\n")
+            .value()
+            .seconds == std::vector<double>{0, 1.25, 1.75, 2.75, 3.75});
   CHECK(read("0.5,1,2\n0.75,1,2\n0.75,1,2\n").value().seconds == std::vector<double>{0, 0.25, 0.25});
-  for (const char* rows :
-       {"2024-02-28 23:59:58,1,2\n", "2024-02-30 00:00:00,1,2\n", "2024-03-01 24:00:00,1,2\n", "2024-03-01,1,2\n",
-        "2024-03-01 00:00:00.,1,2\n", "2024-03-01 00:00:00,-1,2\n", "2024-03-01 00:00:00,1.5,2\n",
-        "2024-03-01 00:00:00,1\n", "2024-03-01 00:00:00,1,2000000000\n", "-5,1,2\n", "nan,1,2\n"}) {
+  for (const char* rows : {"2024-02-28 23:59:58,1,2\n", "2024-02-30 00:00:00,1,2\n", "2024-03-01 24:00:00,1,2\n",
+                           "2024-03-01,1,2\n", "2024-03-01 00:00:00.,1,2\n", "2024-03-01 00:00:00+,1,2\n",
+                           "2024-03-01 00:00:00+1:00,1,2\n", "2024-03-01 00:00:00+01:0,1,2\n",
+                           "2024-03-01 00:00:00 UTC,1,2\n", "2024-03-01 00:00:00,-1,2\n", "2024-03-01 00:00:00,1.5,2\n",
+                           "2024-03-01 00:00:00,1\n", "2024-03-01 00:00:00,1,2000000000\n", "-5,1,2\n", "nan,1,2\n"}) {
     INFO(rows);
     check_error(read(good + rows), ErrorCode::corrupt);
   }

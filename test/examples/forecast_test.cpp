@@ -151,6 +151,57 @@ TEST_CASE("forecast: arrivals with tokens") {
   refuse(trace + rates + "--baseline-latency x.csv", "both");
 }
 
+TEST_CASE("forecast: traces and latencies as other programs write them") {
+  const std::string latencies =
+      "--baseline-latency '" + write("quoted_latency.csv", "\"round\",\"seconds\"\r\n\"1,a\", \"0.05\"\r\n2,0.05\r\n") +
+      "' --latency-column seconds ";
+  const Json counts =
+      run(latencies + "--candidate-latency '" + write("other.csv", "round,seconds\n1,0.04\n") + "' --trace '" +
+          write("quoted.csv", "\xEF\xBB\xBF\"minute\", \"requests\"\r\n\"0\", \"6000\"\r\n1.0, 6000\r\n") + "'");
+  CHECK(counts["forecast"]["trace"]["requests"] == 12000);
+  CHECK(counts["forecast"]["baseline"]["mean_service_seconds"].get<double>() == Approx(0.05));
+  CHECK(counts["forecast"]["candidate"]["mean_service_seconds"].get<double>() == Approx(0.04));
+  const Json zones = run("--trace '" +
+                         write("zones.csv", "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+                                            "2024-05-10 00:00:00.009930+00:00,2162,5\n"
+                                            "2024-05-10 00:00:30.017335+00:00,2399,6\n") +
+                         "'");
+  CHECK(zones["forecast"]["trace"]["requests"] == 2);
+}
+
+TEST_CASE("forecast: names that are no UTF-8 and very long leave JSON and picture whole") {
+  std::filesystem::path out;
+  const std::string name = "gr\xFC\xDF"
+                           "e \xE2\x82\xAC " +
+                           std::string(300, 'x');
+  const Json report = run(by_hand(write("hour.csv", minutes(60))) + "--candidate-label '" + name + "'", 0, &out);
+  CHECK(report["forecast"]["candidate"]["label"].get<std::string>().find("\xE2\x82\xAC") != std::string::npos);
+  const std::string svg = read_file(out / "forecast.svg").value();
+  check_xml(svg);
+  CHECK(svg.find("gr??e \xE2\x82\xAC") != std::string::npos);
+  CHECK(svg.find('\xFC') == std::string::npos);
+  CHECK(svg.find("saves 2920.00 EUR a month") != std::string::npos); // the title keeps its figure
+}
+
+TEST_CASE("forecast: the mix of commitments is said, and a candidate that costs more in every hour") {
+  std::filesystem::path out;
+  const std::string prices = write(
+      "reserved.json", R"({"currency": "USD", "date": "2026-07-20", "source": "test", "instances": [{"name": "box",
+      "on_demand_per_hour": 1, "reserved": [{"months": 12, "payment": "no upfront", "kind": "standard",
+      "per_hour": 0.6}]}]})");
+  const std::string sides =
+      fmt::format("--prices '{}' --baseline-latency '{}' --candidate-latency '{}' --latency-unit ms "
+                  "--scaling scheduled --schedule 0:6 --candidate-schedule 0:10 --commitments",
+                  prices, write("30.json", "[30, 30]"), write("50.csv", "50\n50\n"));
+  const Json report = run("--trace '" + write("hour.csv", minutes(60)) + "' " + sides, 0, &out);
+  CHECK(report["forecast"]["baseline"]["committed_per_month"].get<double>() == Approx(6 * 0.6 * 730));
+  const std::string text = read_file(out / "forecast.txt").value();
+  CHECK(text.find("baseline: 6 of 12 months, no upfront, standard\n") != std::string::npos);
+  CHECK(text.find("candidate: 10 of 12 months, no upfront, standard\n") != std::string::npos);
+  CHECK(text.find("costs 66.7% more for machines, 2920.00 USD a month") != std::string::npos);
+  CHECK(text.find("2920.00 USD more a month") != std::string::npos);
+}
+
 TEST_CASE("forecast: price lists of every kind") {
   const std::string trace = "--trace '" + write("hour.csv", minutes(60)) + "' ";
   const auto price = [&](const std::string& arguments) {
@@ -160,6 +211,7 @@ TEST_CASE("forecast: price lists of every kind") {
       write("list_2026-07-20.csv", "instance_type,usd_per_hour_ondemand_linux\r\na.1,0.25\r\nb.1,unavailable\r\n");
   CHECK(price("--prices '" + list + "'") == 0.25); // the only one
   refuse(trace + "--prices '" + list + "' --instance b.1", "a.1");
+  refuse(trace + "--prices '" + list + "' --instance b.1", "unavailable");
   const std::string monthly =
       write("monthly.csv", "Instance-Type , Memory , CPUs , Linux On Demand cost , Linux Reserved cost\n"
                            "a.1 , 16.0 GiB , 8 vCPUs , $73.00 monthly , $36.50 monthly\n"
@@ -188,6 +240,7 @@ TEST_CASE("forecast: what cannot be is refused before any work") {
   refuse(trace("minute,requests\n0,many\n"), "many");
   refuse(trace("time,count\n0,5\n"), "neither");
   refuse(trace("TIMESTAMP,requests\n0,5\n"), "both");
+  refuse(trace(std::string("\xFF\xFEm\0i\0n\0,\0r\0\n\0", 14)), "neither"); // UTF-16: no text of ours, and none of JSON
   refuse("--trace nowhere.csv", "nowhere.csv");
   const std::string hour = "--trace '" + write("hour.csv", minutes(60)) + "' ";
   refuse(hour + "--baseline-latency '" + write("l.csv", "seconds\n0.1\n-0.1\n") + "'", "-0.1");
@@ -197,6 +250,7 @@ TEST_CASE("forecast: what cannot be is refused before any work") {
   refuse(hour + "--baseline-latency '" + write("l.csv", "seconds\n") + "'", "no latency");
   refuse(hour + "--baseline-latency '" + write("l.json", "{\"milliseconds\": [1]}") + "'", "other keys");
   refuse(hour + "--target 1.2", "target");
+  refuse(hour + "--compress-cost 1e308 --evaluate-cost 1e308", "inf");
   refuse(hour + "--scaling queue --target 0.5", "no use");
   refuse(hour + "--scaling scheduled", "--schedule");
   refuse(hour + "--scaling scheduled --schedule 0:x", "0:x");

@@ -80,8 +80,8 @@ struct DeviceProfile {
   /// Errors: not_found, io_failure; corrupt for content that breaks the rules below.
   [[nodiscard]] MCOMP_API static Result<DeviceProfile> read(const std::filesystem::path& path);
   [[nodiscard]] MCOMP_API static Result<DeviceProfile> parse(std::string_view json, const std::string& subject);
-  /// The rules: a name, valid shapes, times > 0, ascending copies, and measured layers or a declared device. Errors:
-  /// invalid_value, invalid_shape, insufficient_data.
+  /// The rules: a name, valid shapes, times within [10^-12, 10^6], ascending copies, and measured layers or a declared
+  /// device. Errors: invalid_value, invalid_shape, insufficient_data.
   [[nodiscard]] MCOMP_API Status check() const;
   /// SHA-256 of the profile's own text, in hex: what a forecast is traced back to.
   [[nodiscard]] MCOMP_API std::string fingerprint() const;

@@ -16,10 +16,11 @@
 //
 // with whole n_j, and every class cut into `slices` equal parts that are assigned whole. Solved exactly.
 //
-//     auto mix = mcomp::cost::fleet_mix({6, 3, 15, 6},
-//                                       {{.name = "A10G", .price_per_hour = 1.01, .throughput = {2, 1, 5, 2}},
-//                                        {.name = "A100", .price_per_hour = 3.67, .throughput = {20, 20, 40,
-//                                        20}}}).value();
+//     std::vector<double> rates{6, 3, 15, 6};
+//     std::vector<mcomp::cost::MachineType> types{
+//         {.name = "A10G", .price_per_hour = 1.01, .throughput = {2, 1, 5, 2}},
+//         {.name = "A100", .price_per_hour = 3.67, .throughput = {20, 20, 40, 20}}};
+//     auto mix = mcomp::cost::fleet_mix(rates, types).value();
 //     mix.price_per_hour;                 // 6.70: three A10G and one A100
 
 namespace mcomp::inline v0::cost {

@@ -33,6 +33,9 @@ namespace mcomp::inline v0::cost {
 
 struct LatencyOptions {
   double level = 0.95; ///< of the intervals, within (0, 1)
+  /// Of the electricity, where known: CO2 equivalent. With the profile's watts it gives carbon (cost/carbon.hpp has the
+  /// whole of the SCI, with what making the machine took).
+  std::optional<double> grams_per_kwh{};
 };
 
 struct LayerLatency {
@@ -52,6 +55,7 @@ struct NetworkLatency {
   std::int64_t weight_bytes = 0;
   std::int64_t activation_bytes = 0;         ///< inputs and output of the layer that needs most
   std::optional<double> joules_per_sample{}; ///< where the profile has watts
+  std::optional<double> grams_per_sample{};  ///< where the options have grams_per_kwh too: energy x intensity
 
   friend bool operator==(const NetworkLatency&, const NetworkLatency&) = default;
 };
@@ -64,7 +68,7 @@ struct FamilyFit {
   double median_error = 0;             ///< relative
   double within_a_fifth = 0;           ///< share of layers whose error is at most 20%
   double roofline_error = 0;           ///< median error without the residual
-  double multiply_adds_per_second = 0; ///< P
+  double multiply_adds_per_second = 0; ///< P; infinite where they do not matter
   double bytes_per_second = 0;         ///< B; infinite where bytes do not matter
   double launch_seconds = 0;
 
@@ -75,7 +79,8 @@ struct FamilyFit {
 class MCOMP_API LatencyModel {
  public:
   /// Takes O(n^3) for n layers of a family: about a second for 600. Errors: as DeviceProfile::check; insufficient_data
-  /// for a family with fewer than 10 layers; invalid_argument for a level.
+  /// for a family with fewer than 10 layers, unsupported for one with more than 4000; invalid_argument for a level or
+  /// grams that are out of range.
   [[nodiscard]] static Result<LatencyModel> fit(const DeviceProfile& profile, const LatencyOptions& options = {});
 
   [[nodiscard]] const DeviceIdentity& device() const noexcept;
@@ -87,7 +92,8 @@ class MCOMP_API LatencyModel {
   [[nodiscard]] Result<LayerLatency> predict(const LayerShape& shape) const;
   /// All layers of a network, one after the other, as they run for `samples` samples in parts of `micro_batch`: the
   /// shapes are those of a part, and a last part that is not full counts by its share. 0: the samples of the shapes.
-  /// Errors: as above; invalid_argument for no layers, shapes with different samples, or samples below 1.
+  /// Errors: as above; invalid_argument for no layers, shapes with different samples, samples below 0, or layers that
+  /// take no time or an infinite one.
   [[nodiscard]] Result<NetworkLatency> predict(std::span<const LayerShape> layers, std::int64_t samples = 0) const;
 
  private:

@@ -91,8 +91,8 @@ class MCOMP_API CostObjective {
   /// Errors: as LatencyTable::check and cost_per_million.
   [[nodiscard]] static Result<CostObjective> create(LatencyTable table, const ServingCost& serving);
 
-  /// Money for a million requests. @param choices index of the choice of every layer. Error: invalid_argument for a
-  /// wrong number of choices or one that is not there.
+  /// Money for a million requests. @param choices index of the choice of every layer. Errors: invalid_argument for a
+  /// wrong number of choices or one that is not there; invalid_value for a cost that overflows.
   [[nodiscard]] Result<double> operator()(std::span<const std::size_t> choices) const;
   /// Of a request without waiting. Error: as above.
   [[nodiscard]] Result<double> seconds(std::span<const std::size_t> choices) const;
@@ -118,7 +118,7 @@ struct BitValue {
   friend bool operator==(const BitValue&, const BitValue&) = default;
 };
 /// Every layer's steps from many bits to few, the most valuable first. Errors: as CostObjective::create; invalid_value
-/// for requests that are not finite and >= 0.
+/// for requests that are not finite and >= 0, and for what overflows.
 [[nodiscard]] MCOMP_API Result<std::vector<BitValue>>
 value_of_bits(const LatencyTable& table, const ServingCost& serving, double requests_per_month);
 /// "layer2.0.conv1: f32 -> int8 saves 12.5 us a request, 31.2 a month (1.3 a bit), 13824 bytes"

@@ -11,13 +11,11 @@
 // makes hours cheaper: alpha is the reserved hour's price over the on-demand one's. A machine is reserved as soon as
 // the on-demand spending that the reservation would have covered within the last term passes a threshold (Wang, Li and
 // Liang, To Reserve or Not to Reserve, ICAC 2013). At the break-even point, fee / (1 - alpha), the rule never costs
-// more than 2
-// - alpha times what perfect foresight costs, and no deterministic rule promises less. With a threshold drawn from a
-// distribution, below the break-even point or never (with probability alpha / (e - 1 + alpha)), the factor is e / (e -
-// 1
-// + alpha) in expectation: every demand, short or long, then costs just that times the optimum. Were "never" at the
-// break-even point instead, demand that ends just past it would cost 1 + (1 - alpha^2) / (e - 1 + alpha) times the
-// optimum, which is more.
+// more than (2 - alpha) times what perfect foresight costs, and no deterministic rule promises less. With a threshold
+// drawn from a distribution, below the break-even point or never (with probability alpha / (e - 1 + alpha)), the factor
+// is e / (e - 1 + alpha) in expectation: every demand, short or long, then costs just that times the optimum. Were
+// "never" at the break-even point instead, demand that ends just past it would cost 1 + (1 - alpha^2) / (e - 1 + alpha)
+// times the optimum, which is more.
 //
 //     mcomp::cost::OnlinePrices prices{.on_demand_per_hour = 0.08, .fee = 69, .reserved_per_hour = 0.039};
 //     auto bound = mcomp::cost::competitive_ratios(prices).value();   // 1.5125 and 1.2323

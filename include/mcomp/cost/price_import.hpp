@@ -20,8 +20,7 @@
 //                   what its reserved price binds to: it is taken as one year without upfront payment, and the
 //                   catalogue's source says so.
 //   terms JSON      one instance type, or an array of them, with its prices by region and system: on-demand, reserved
-//   as
-//                   yrTerm1Standard.noUpfront and the like (per hour), spot average and share of interruptions
+//                   as yrTerm1Standard.noUpfront and the like (per hour), spot average and share of interruptions
 // Other columns and keys are left alone. A cell that says "unavailable", is empty or null is an absent price. A type
 // without an on-demand price is not taken into the catalogue but named in `without_on_demand`.
 

@@ -64,11 +64,11 @@ struct RequestTrace {
   std::vector<double> requests{};
   std::int64_t filled = 0; ///< how many of them were not recorded and are filled in
 
-  /// Reads comma-separated text: a line of column names, then one line an interval. Other columns are ignored; lines
-  /// may end in CR LF. Errors: not_found, io_failure; corrupt for a missing column, a line with too few fields, a field
-  /// that is no number, a negative or non-finite count, a time that is negative, no whole number or not after the one
-  /// before it; insufficient_data for no line; invalid_value for gaps under Gaps::refuse; invalid_argument for an
-  /// interval that is not positive.
+  /// Reads comma-separated text: a line of column names, then one line an interval. Other columns are ignored; fields
+  /// may be quoted, with blanks around them, and lines end in CR LF. Errors: not_found, io_failure; corrupt for a
+  /// missing column, a line with too few fields, a field that is no number, a negative or non-finite count, a time that
+  /// is negative, no whole number or not after the one before it; insufficient_data for no line; invalid_value for gaps
+  /// under Gaps::refuse; invalid_argument for an interval that is not positive.
   [[nodiscard]] MCOMP_API static Result<RequestTrace> read(const std::filesystem::path& path,
                                                            const TraceOptions& options = {});
   /// The same from text. @param subject what the text is, for messages
@@ -92,7 +92,8 @@ struct RequestTrace {
 };
 
 struct ArrivalColumns {
-  std::string time = "TIMESTAMP"; ///< seconds, or "2023-11-16 18:15:46.6805900" (also with T between); must not descend
+  /// Seconds, or "2023-11-16 18:15:46.6805900" (also with T between, and with Z or +02:00 behind); must not descend.
+  std::string time = "TIMESTAMP";
   std::string prompt_tokens = "ContextTokens";
   std::string generated_tokens = "GeneratedTokens";
 };
