@@ -141,4 +141,5 @@
 #include "mcomp/rollout/bucketing.hpp"
 #include "mcomp/rollout/flags.hpp"
 #include "mcomp/rollout/hash.hpp"
+#include "mcomp/rollout/unleash.hpp"
 #endif
