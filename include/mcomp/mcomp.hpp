@@ -139,7 +139,9 @@
 #include "mcomp/catalog/merkle.hpp"
 #include "mcomp/catalog/signature.hpp"
 #include "mcomp/rollout/bucketing.hpp"
+#include "mcomp/rollout/flagd.hpp"
 #include "mcomp/rollout/flags.hpp"
+#include "mcomp/rollout/growthbook.hpp"
 #include "mcomp/rollout/hash.hpp"
 #include "mcomp/rollout/unleash.hpp"
 #endif
