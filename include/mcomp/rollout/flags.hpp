@@ -65,6 +65,9 @@ struct Condition {
 struct Rule {
   std::string id;
   std::vector<Condition> conditions;
+  /// Parts in 100,000 of the units that the rule is for, drawn by flag and rule alone, so that they stay the same
+  /// whatever else changes; the others pass it, and so do decisions without a unit where it is not for all.
+  std::uint32_t share = 100000;
   std::string variant;         ///< served to all, where there is no split
   std::optional<Ledger> split; ///< its arms are names of variants
   std::string salt;            ///< of the split; empty: the flag's key
@@ -137,6 +140,7 @@ struct Decision {
   std::string_view value; ///< JSON; empty for an unknown flag
   Reason reason = Reason::unknown_flag;
   std::int32_t rule = -1;     ///< number of the rule that decided
+  std::string_view rule_id;   ///< its id
   std::uint32_t position = 0; ///< of the unit in the split
 };
 
