@@ -7,6 +7,7 @@
 
 #include "mcomp/rollout/hash.hpp"
 #include "rollout/conditions.hpp"
+#include "rollout/salted_hash.hpp"
 
 namespace mcomp::inline v0::rollout {
 
@@ -27,7 +28,7 @@ struct CompiledVariant {
 struct CompiledSplit {
   std::vector<std::uint64_t> ends;
   std::vector<std::uint32_t> variants;
-  std::string_view salt;
+  detail::SaltedHash hash;
   std::uint32_t bucket_by = none; ///< number of the attribute
 
   [[nodiscard]] std::uint32_t variant(std::uint32_t position) const noexcept {
@@ -40,7 +41,7 @@ struct CompiledRule {
   std::string_view id;
   std::vector<std::pair<std::uint32_t, detail::CompiledCondition>> conditions; ///< by number of the attribute
   std::uint32_t share = whole;
-  std::string share_salt;
+  detail::SaltedHash share_hash;
   std::uint32_t variant = none;
   std::optional<CompiledSplit> split;
 };
@@ -79,7 +80,7 @@ Result<CompiledRule> compile_rule(const Flag& flag, const Rule& rule, CompiledFl
   }
   if (rule.share > whole) return wrong(subject, "its share is above 100,000", "give parts of 100,000");
   compiled.share = rule.share;
-  compiled.share_salt = flag.key + "." + rule.id;
+  compiled.share_hash = detail::SaltedHash(flag.key + "." + rule.id);
   if (!rule.split) {
     MCOMP_TRY(number, variant_number(flag, rule.variant, subject));
     compiled.variant = number;
@@ -98,7 +99,7 @@ Result<CompiledRule> compile_rule(const Flag& flag, const Rule& rule, CompiledFl
     split.ends.push_back(interval.end);
     split.variants.push_back(numbers[interval.arm]);
   }
-  split.salt = rule.salt.empty() ? flag.key : rule.salt;
+  split.hash = detail::SaltedHash(rule.salt.empty() ? flag.key : rule.salt);
   if (!rule.bucket_by.empty()) split.bucket_by = attribute_number(out, rule.bucket_by);
   return compiled;
 }
@@ -220,8 +221,7 @@ Decision FlagSnapshot::decide(FlagKey key, const FlagContext& context) const noe
     const bool holds = std::ranges::all_of(
         rule.conditions, [&](const auto& condition) { return condition.second.holds(attributes[condition.first]); });
     if (!holds) continue;
-    if (rule.share < whole &&
-        (context.unit.empty() || slot_of(unit_hash(rule.share_salt, context.unit), whole) >= rule.share))
+    if (rule.share < whole && (context.unit.empty() || slot_of(rule.share_hash(context.unit), whole) >= rule.share))
       continue;
     if (!rule.split) return served(rule.variant, Reason::target, i, 0);
     std::string_view unit = context.unit;
@@ -231,7 +231,7 @@ Decision FlagSnapshot::decide(FlagKey key, const FlagContext& context) const noe
       unit = text ? *text : std::string_view();
     }
     if (unit.empty()) continue;
-    const std::uint32_t position = unit_hash(rule.split->salt, unit);
+    const std::uint32_t position = rule.split->hash(unit);
     return served(rule.split->variant(position), Reason::split, i, position);
   }
   return served(flag->default_variant, Reason::default_variant, no_rule, 0);

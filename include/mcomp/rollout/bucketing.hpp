@@ -31,7 +31,7 @@ struct ArmWeight {
 
 /// The position of a unit: MurmurHash3 of salt and unit, one behind the other, seed 0. A salt belongs to one split;
 /// splits that share one are correlated. O(size).
-[[nodiscard]] MCOMP_WORKFLOW_API std::uint32_t unit_hash(std::string_view salt, std::string_view unit);
+[[nodiscard]] MCOMP_WORKFLOW_API std::uint32_t unit_hash(std::string_view salt, std::string_view unit) noexcept;
 
 /// Positions begin .. end - 1 belong to arm number `arm`.
 struct LedgerInterval {
