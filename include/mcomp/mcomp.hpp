@@ -143,6 +143,7 @@
 #include "mcomp/rollout/flags.hpp"
 #include "mcomp/rollout/growthbook.hpp"
 #include "mcomp/rollout/hash.hpp"
+#include "mcomp/rollout/stage_machine.hpp"
 #include "mcomp/rollout/traffic.hpp"
 #include "mcomp/rollout/unleash.hpp"
 #endif

@@ -20,6 +20,7 @@
 #include "mcomp/io/gguf_llama.hpp"
 #include "mcomp/io/safetensors.hpp"
 #include "mcomp/rollout/flags.hpp"
+#include "mcomp/rollout/stage_machine.hpp"
 #include "mcomp/stats/sketch.hpp"
 #include "property.hpp"
 #include "small_artifact.hpp"
@@ -308,6 +309,23 @@ void rollout_seeds(Seeds& seeds) {
                         .split = {}});
   flag.rules.push_back({.id = "s", .conditions = {}, .variant = {}, .split = ledger, .bucket_by = "region"});
   seeds.text("flags", "set", to_json(FlagSet{.revision = 2, .flags = {flag}}).value());
+  seeds.text("stage_machine", "plan",
+             to_json(TrafficPlan{.key = "k",
+                                 .baseline = "a",
+                                 .candidate = "b",
+                                 .segments = {{.id = "s", .conditions = flag.rules[0].conditions, .split = ledger}},
+                                 .split = ledger,
+                                 .holdback = 10,
+                                 .shadow = 20}));
+  seeds.text("stage_machine", "policy", to_json(RolloutPolicy{}));
+  RolloutEvent event;
+  event.kind = EventKind::gate;
+  event.stage = Stage::canary;
+  event.verdict = Gate::inconclusive;
+  seeds.text("stage_machine", "event", to_json(event));
+  RolloutState state = begin_rollout("a", "b", 5);
+  state.approvals = {{.change = Stage::canary, .approver = "x", .role = "y"}};
+  seeds.text("stage_machine", "state", to_json(state));
   seeds.text("unleash", "strategies",
              R"({"features": [{"name": "f", "enabled": true, "strategies": [{"name": "flexibleRollout", "parameters":
 {"rollout": "50", "stickiness": "default", "groupId": "g"}, "constraints": [{"contextName": "x", "operator": "REGEX",

@@ -21,20 +21,20 @@ namespace mcomp::inline v0::rollout {
 
 /// Units that fulfil the conditions are split otherwise.
 struct TrafficSegment {
-  std::string id;
-  std::vector<Condition> conditions; ///< region, cohort, tier, device, ...
-  Ledger split;
+  std::string id{};
+  std::vector<Condition> conditions{}; ///< region, cohort, tier, device, ...
+  Ledger split{};
   friend bool operator==(const TrafficSegment&, const TrafficSegment&) = default;
 };
 
 struct TrafficPlan {
-  std::string key;                      ///< of the release
-  std::string baseline;                 ///< arm that is there already
-  std::string candidate;                ///< arm that is new
-  std::vector<TrafficSegment> segments; ///< the first that fits decides
-  Ledger split;                         ///< of all others
-  std::uint32_t holdback = 0;           ///< parts in 100,000 of the units that keep the baseline
-  std::uint32_t shadow = 0;             ///< parts in 100,000 of the units whose requests the candidate answers unseen
+  std::string key{};                      ///< of the release
+  std::string baseline{};                 ///< arm that is there already
+  std::string candidate{};                ///< arm that is new
+  std::vector<TrafficSegment> segments{}; ///< the first that fits decides
+  Ledger split{};                         ///< of all others
+  std::uint32_t holdback = 0;             ///< parts in 100,000 of the units that keep the baseline
+  std::uint32_t shadow = 0;               ///< parts in 100,000 of the units whose requests the candidate answers unseen
 
   /// The flag of the key, whose variants are the arms with "baseline", "candidate" or "other" as values, and the one of
   /// key + ".shadow" ("on", "off"). All splits hash alike, so that a unit that enters a segment keeps its position; who
