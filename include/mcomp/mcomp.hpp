@@ -142,6 +142,7 @@
 #include "mcomp/rollout/flagd.hpp"
 #include "mcomp/rollout/flags.hpp"
 #include "mcomp/rollout/growthbook.hpp"
+#include "mcomp/rollout/guardrail.hpp"
 #include "mcomp/rollout/hash.hpp"
 #include "mcomp/rollout/stage_machine.hpp"
 #include "mcomp/rollout/traffic.hpp"

@@ -204,7 +204,8 @@ class Step {
       ++s.failures;
       if (s.failures <= policy_.failures) return;
       // In the shadow nobody has seen it, so there is nothing to take back.
-      return leave(stage == Stage::shadow ? Stage::failed : Stage::rolled_back, "the gate failed");
+      return leave(stage == Stage::shadow ? Stage::failed : Stage::rolled_back,
+                   event.text.empty() ? "the gate failed" : event.text);
     case Gate::inconclusive:
     case Gate::no_data:
       s.passes = 0;

@@ -113,7 +113,7 @@ struct RolloutState {
 struct RolloutEvent {
   EventKind kind = EventKind::clock;
   std::int64_t time = 0;      ///< seconds since 1970; one before the state's latest counts as that
-  std::string text{};         ///< reason, or the release that serves instead
+  std::string text{};         ///< reason (of a gate: why it fails), or the release that serves instead
   std::string artifact{};     ///< approve: what was approved
   Stage stage = Stage::draft; ///< gate: what it judged; approve: the change
   int step = 0;               ///< gate
