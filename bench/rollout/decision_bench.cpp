@@ -1,5 +1,6 @@
 // How long a decision takes on one core: from a pinned snapshot and with the pin, by a flag's key made once and by its
-// name, for flags of 1 to 4 rules of which none but the last decides.
+// name, for flags of 1 to 4 rules of which none but the last decides. And from a look that breaches a guardrail to the
+// swapped pointer, with 100 flags beside the release.
 
 #include <array>
 #include <string>
@@ -8,7 +9,7 @@
 #include <benchmark/benchmark.h>
 
 #include "mcomp/rollout/flags.hpp"
-#include "mcomp/rollout/hash.hpp"
+#include "mcomp/rollout/guardrail.hpp"
 
 namespace {
 
@@ -95,6 +96,39 @@ void hash(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(unit_hash("ranker-precision", names[i++ & 1023]));
 }
 
+void breach_to_swapped_pointer(benchmark::State& state) {
+  FlagSet flags = flags_of(4);
+  TrafficPlan plan{
+      .key = "release", .baseline = "old", .candidate = "new", .split = Ledger::create({{"old", 1}}).value()};
+  plan = with_shares(plan, 25000, 0).value();
+  const auto live = [&](const TrafficPlan& now) {
+    FlagSet all = flags;
+    for (Flag& flag : now.flags().value()) all.flags.push_back(std::move(flag));
+    return FlagSnapshot::compile(std::move(all)).value();
+  };
+  FlagStore store(live(plan));
+  auto reader = store.reader();
+  RolloutPolicy policy;
+  policy.with_shadow = false;
+  policy.approvals.clear();
+  RolloutEvent start;
+  start.kind = EventKind::start;
+  const RolloutState canary = advance(begin_rollout("new", "old", 0), start, policy).state;
+  const Guardrail fresh = Guardrail::create().value();
+  const auto exposed = store.current();
+  for (auto _ : state) {
+    state.PauseTiming();
+    store.publish(exposed);
+    Guardrail guard = fresh;
+    state.ResumeTiming();
+    guard.observe({.pairs = {.both_right = 500, .only_baseline_right = 200}, .requests = 2000, .slow = 10}).value();
+    const Transition back = advance(canary, guard.gate_event(canary, 60), policy);
+    store.publish(live(with_shares(plan, back.actions[0].share, back.actions[0].shadow).value()));
+    if (route(*reader.pin(), "release", {.unit = "u", .attributes = {}}).arm != "old") state.SkipWithError("not back");
+  }
+}
+
+BENCHMARK(breach_to_swapped_pointer)->Unit(benchmark::kMicrosecond);
 BENCHMARK(decide_pinned)->DenseRange(1, 4);
 BENCHMARK(decide_from_store)->DenseRange(1, 4);
 BENCHMARK(decide_by_name)->DenseRange(1, 4);

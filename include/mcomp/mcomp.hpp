@@ -161,6 +161,12 @@
 #include "mcomp/monitor/online_drift.hpp"
 #include "mcomp/monitor/sketch_window.hpp"
 #include "mcomp/rollout/bucketing.hpp"
+#include "mcomp/rollout/flagd.hpp"
 #include "mcomp/rollout/flags.hpp"
+#include "mcomp/rollout/growthbook.hpp"
+#include "mcomp/rollout/guardrail.hpp"
 #include "mcomp/rollout/hash.hpp"
+#include "mcomp/rollout/stage_machine.hpp"
+#include "mcomp/rollout/traffic.hpp"
+#include "mcomp/rollout/unleash.hpp"
 #endif

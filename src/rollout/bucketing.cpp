@@ -1,13 +1,11 @@
 #include "mcomp/rollout/bucketing.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <limits>
 #include <set>
 
-#include "mcomp/rollout/hash.hpp"
 #include "rollout/ledger_json.hpp"
+#include "rollout/salted_hash.hpp"
 
 namespace mcomp::inline v0::rollout {
 
@@ -108,13 +106,8 @@ template <class F> void each_common_piece(const Ledger& a, const Ledger& b, cons
 
 } // namespace
 
-std::uint32_t unit_hash(std::string_view salt, std::string_view unit) {
-  std::array<char, 256> buffer;
-  const std::size_t size = salt.size() + unit.size();
-  if (size > buffer.size()) return murmur3_32(std::string(salt).append(unit));
-  std::copy(salt.begin(), salt.end(), buffer.begin());
-  std::copy(unit.begin(), unit.end(), buffer.begin() + static_cast<std::ptrdiff_t>(salt.size()));
-  return murmur3_32({buffer.data(), size});
+std::uint32_t unit_hash(std::string_view salt, std::string_view unit) noexcept {
+  return detail::SaltedHash(salt)(unit);
 }
 
 Result<Ledger> Ledger::create(std::span<const ArmWeight> weights) {

@@ -7,12 +7,14 @@
 
 #include "mcomp/rollout/hash.hpp"
 #include "rollout/conditions.hpp"
+#include "rollout/salted_hash.hpp"
 
 namespace mcomp::inline v0::rollout {
 
 namespace {
 
 constexpr std::uint32_t none = 0xffffffffU;
+constexpr std::uint32_t whole = 100000; ///< of a share
 
 Error wrong(const std::string& subject, std::string rule, std::string remedy) {
   return Error(ErrorCode::invalid_argument, subject, std::move(rule), std::move(remedy));
@@ -26,7 +28,7 @@ struct CompiledVariant {
 struct CompiledSplit {
   std::vector<std::uint64_t> ends;
   std::vector<std::uint32_t> variants;
-  std::string_view salt;
+  detail::SaltedHash hash;
   std::uint32_t bucket_by = none; ///< number of the attribute
 
   [[nodiscard]] std::uint32_t variant(std::uint32_t position) const noexcept {
@@ -36,7 +38,10 @@ struct CompiledSplit {
 };
 
 struct CompiledRule {
+  std::string_view id;
   std::vector<std::pair<std::uint32_t, detail::CompiledCondition>> conditions; ///< by number of the attribute
+  std::uint32_t share = whole;
+  detail::SaltedHash share_hash;
   std::uint32_t variant = none;
   std::optional<CompiledSplit> split;
 };
@@ -67,11 +72,15 @@ std::uint32_t attribute_number(CompiledFlag& flag, std::string_view name) {
 
 Result<CompiledRule> compile_rule(const Flag& flag, const Rule& rule, CompiledFlag& out, const std::string& subject) {
   CompiledRule compiled;
+  compiled.id = rule.id;
   for (std::size_t i = 0; i < rule.conditions.size(); ++i) {
     MCOMP_TRY(condition,
               detail::CompiledCondition::compile(rule.conditions[i], fmt::format("{}: condition {}", subject, i)));
     compiled.conditions.emplace_back(attribute_number(out, rule.conditions[i].attribute), std::move(condition));
   }
+  if (rule.share > whole) return wrong(subject, "its share is above 100,000", "give parts of 100,000");
+  compiled.share = rule.share;
+  compiled.share_hash = detail::SaltedHash(flag.key + "." + rule.id);
   if (!rule.split) {
     MCOMP_TRY(number, variant_number(flag, rule.variant, subject));
     compiled.variant = number;
@@ -90,7 +99,7 @@ Result<CompiledRule> compile_rule(const Flag& flag, const Rule& rule, CompiledFl
     split.ends.push_back(interval.end);
     split.variants.push_back(numbers[interval.arm]);
   }
-  split.salt = rule.salt.empty() ? flag.key : rule.salt;
+  split.hash = detail::SaltedHash(rule.salt.empty() ? flag.key : rule.salt);
   if (!rule.bucket_by.empty()) split.bucket_by = attribute_number(out, rule.bucket_by);
   return compiled;
 }
@@ -196,14 +205,15 @@ const FlagSet& FlagSnapshot::flags() const noexcept {
 Decision FlagSnapshot::decide(FlagKey key, const FlagContext& context) const noexcept {
   const CompiledFlag* flag = compiled_->find(key);
   if (!flag) return {};
+  constexpr std::size_t no_rule = ~std::size_t{0};
   const auto served = [&](std::uint32_t variant, Reason reason, std::size_t rule, std::uint32_t position) {
     return Decision{.variant = flag->variants[variant].name,
                     .value = flag->variants[variant].value,
                     .reason = reason,
                     .rule = static_cast<std::int32_t>(rule),
+                    .rule_id = rule == no_rule ? std::string_view() : flag->rules[rule].id,
                     .position = position};
   };
-  constexpr std::size_t no_rule = ~std::size_t{0};
   if (!flag->enabled) return served(flag->off_variant, Reason::disabled, no_rule, 0);
   Sought attributes(*flag, context.attributes);
   for (std::size_t i = 0; i < flag->rules.size(); ++i) {
@@ -211,6 +221,8 @@ Decision FlagSnapshot::decide(FlagKey key, const FlagContext& context) const noe
     const bool holds = std::ranges::all_of(
         rule.conditions, [&](const auto& condition) { return condition.second.holds(attributes[condition.first]); });
     if (!holds) continue;
+    if (rule.share < whole && (context.unit.empty() || slot_of(rule.share_hash(context.unit), whole) >= rule.share))
+      continue;
     if (!rule.split) return served(rule.variant, Reason::target, i, 0);
     std::string_view unit = context.unit;
     if (rule.split->bucket_by != none) {
@@ -219,7 +231,7 @@ Decision FlagSnapshot::decide(FlagKey key, const FlagContext& context) const noe
       unit = text ? *text : std::string_view();
     }
     if (unit.empty()) continue;
-    const std::uint32_t position = unit_hash(rule.split->salt, unit);
+    const std::uint32_t position = rule.split->hash(unit);
     return served(rule.split->variant(position), Reason::split, i, position);
   }
   return served(flag->default_variant, Reason::default_variant, no_rule, 0);

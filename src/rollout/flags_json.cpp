@@ -26,6 +26,9 @@ Result<Rule> read_rule(const Json& json, const std::string& where) {
   rule.id = object.text("id");
   MCOMP_TRY(conditions, detail::read_conditions(object));
   rule.conditions = std::move(conditions);
+  const std::int64_t share = object.integer("share", 100000);
+  if (share < 0 || share > 100000) object.fail("share", "it is not within 0 and 100,000", "give parts of 100,000");
+  rule.share = static_cast<std::uint32_t>(std::clamp(share, std::int64_t{0}, std::int64_t{100000}));
   rule.variant = object.text("variant", "");
   if (const Json* split = object.child("split")) {
     MCOMP_TRY(ledger, detail::read_ledger(*split, object.where("split")));
@@ -61,6 +64,7 @@ Result<Flag> read_flag(const Json& json, const std::string& where) {
 Json json_of(const Rule& rule) {
   Json json = {{"id", rule.id}};
   if (!rule.conditions.empty()) json["conditions"] = detail::json_of(rule.conditions);
+  if (rule.share != 100000) json["share"] = rule.share;
   if (!rule.variant.empty()) json["variant"] = rule.variant;
   if (rule.split) json["split"] = detail::json_of(*rule.split);
   if (!rule.salt.empty()) json["salt"] = rule.salt;

@@ -2,40 +2,19 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
-#include <cstring>
 
 #include <openssl/evp.h>
 
 #include "mcomp/core/format.hpp"
 #include "rollout/code_points.hpp"
+#include "rollout/salted_hash.hpp"
 
 namespace mcomp::inline v0::rollout {
 
 namespace {
 
 constexpr std::uint32_t fnv_offset = 0x811c9dc5U, fnv_prime = 0x01000193U;
-
-std::uint32_t little_endian(const char* bytes) noexcept { // one load, where the processor is little-endian
-  std::uint32_t word = 0;
-  if constexpr (std::endian::native == std::endian::little) {
-    std::memcpy(&word, bytes, 4);
-    return word;
-  }
-  for (std::size_t i = 0; i < 4; ++i) word |= std::uint32_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
-  return word;
-}
-
-std::uint32_t little_endian(const char* bytes, std::size_t count) noexcept {
-  std::uint32_t word = 0;
-  for (std::size_t i = 0; i < count; ++i) word |= std::uint32_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
-  return word;
-}
-
-std::uint32_t scrambled(std::uint32_t k) noexcept {
-  return std::rotl(k * 0xcc9e2d51U, 15) * 0x1b873593U;
-}
 
 std::uint32_t fnv1a_utf16(std::string_view text) noexcept {
   std::uint32_t hash = fnv_offset;
@@ -55,15 +34,12 @@ std::uint32_t fnv1a_utf16(std::string_view text) noexcept {
 } // namespace
 
 std::uint32_t murmur3_32(std::string_view key, std::uint32_t seed) noexcept {
+  using namespace detail;
   std::uint32_t h = seed;
-  const char* p = key.data();
-  std::size_t left = key.size();
-  for (; left >= 4; left -= 4, p += 4) h = std::rotl(h ^ scrambled(little_endian(p)), 13) * 5 + 0xe6546b64U;
-  if (left > 0) h ^= scrambled(little_endian(p, left));
-  h ^= static_cast<std::uint32_t>(key.size());
-  h = (h ^ (h >> 16)) * 0x85ebca6bU;
-  h = (h ^ (h >> 13)) * 0xc2b2ae35U;
-  return h ^ (h >> 16);
+  std::string_view rest = key;
+  for (; rest.size() >= 4; rest.remove_prefix(4)) h = murmur3_mixed(h, little_endian(rest.data()));
+  if (!rest.empty()) h ^= murmur3_scrambled(little_endian(rest.data(), rest.size()));
+  return murmur3_finished(h ^ static_cast<std::uint32_t>(key.size()));
 }
 
 std::uint32_t fnv1a_32(std::string_view key) noexcept {

@@ -23,6 +23,8 @@
 #include "mcomp/io/compressed_tensors.hpp"
 #include "mcomp/io/gguf_llama.hpp"
 #include "mcomp/io/safetensors.hpp"
+#include "mcomp/rollout/flags.hpp"
+#include "mcomp/rollout/stage_machine.hpp"
 #include "mcomp/stats/sketch.hpp"
 #include "property.hpp"
 #include "small_artifact.hpp"
@@ -358,6 +360,71 @@ void catalog_seeds(Seeds& seeds, const fs::path& scratch) {
              R"({"b": [1, -2.5e-7, 1e21, true, null, "\u20ac\ud83d\ude00\n\""], "a": {"": {}}})");
 }
 
+void rollout_seeds(Seeds& seeds) {
+  using namespace rollout;
+  const Ledger ledger = Ledger::create({{"a", 90}, {"b", 10}}).value().reweighed({{"a", 50}, {"b", 30}}).value();
+  seeds.text("flags", "ledger", to_json(ledger));
+  seeds.text("flags", "sticky", to_json(StickyArms{.arms = {{"u", "a"}}}));
+  Flag flag{
+      .key = "f", .variants = {{.name = "a"}, {.name = "b", .value = "[1]"}}, .default_variant = "a", .rules = {}};
+  flag.rules.push_back({.id = "r",
+                        .conditions = {{.attribute = "region", .values = {std::string("eu")}, .negated = true},
+                                       {.attribute = "age", .comparison = Comparison::less, .values = {4.5}},
+                                       {.attribute = "version",
+                                        .comparison = Comparison::version_greater,
+                                        .values = {std::string("1.2.3-beta.1")}}},
+                        .variant = "b",
+                        .split = {}});
+  flag.rules.push_back({.id = "s", .conditions = {}, .variant = {}, .split = ledger, .bucket_by = "region"});
+  seeds.text("flags", "set", to_json(FlagSet{.revision = 2, .flags = {flag}}).value());
+  seeds.text("stage_machine", "plan",
+             to_json(TrafficPlan{.key = "k",
+                                 .baseline = "a",
+                                 .candidate = "b",
+                                 .segments = {{.id = "s", .conditions = flag.rules[0].conditions, .split = ledger}},
+                                 .split = ledger,
+                                 .holdback = 10,
+                                 .shadow = 20}));
+  seeds.text("stage_machine", "policy", to_json(RolloutPolicy{}));
+  RolloutEvent event;
+  event.kind = EventKind::gate;
+  event.stage = Stage::canary;
+  event.verdict = Gate::inconclusive;
+  seeds.text("stage_machine", "event", to_json(event));
+  RolloutState state = begin_rollout("a", "b", 5);
+  state.approvals = {{.change = Stage::canary, .approver = "x", .role = "y"}};
+  seeds.text("stage_machine", "state", to_json(state));
+  seeds.text("unleash", "strategies",
+             R"({"features": [{"name": "f", "enabled": true, "strategies": [{"name": "flexibleRollout", "parameters":
+{"rollout": "50", "stickiness": "default", "groupId": "g"}, "constraints": [{"contextName": "x", "operator": "REGEX",
+"value": "^[0-9]{1,3}(\\.|a*)+$"}, {"contextName": "remoteAddress", "operator": "IN_CIDR", "values": ["10.0.0.0/8", "::1"]},
+{"contextName": "currentTime", "operator": "DATE_AFTER", "value": "2022-01-29T13:00:00.000Z"}, {"contextName": "x",
+"operator": "SEMVER_GT", "value": "1.2.0", "inverted": true}], "segments": [1], "variants": [{"name": "v", "weight": 5,
+"payload": {"type": "string", "value": "p"}, "overrides": [{"contextName": "userId", "values": ["1"]}]}]}]}, {"name": "g",
+"enabled": true, "dependencies": [{"feature": "f", "variants": ["v"]}]}], "segments": [{"id": 1, "constraints": []}]})");
+  seeds.text(
+      "unleash", "events",
+      R"({"events": [{"type": "hydration", "features": [], "segments": []}, {"type": "feature-updated", "feature":
+{"name": "h", "enabled": true, "strategies": [{"name": "remoteAddress", "parameters": {"IPs": "10.1.0.0/16, ::"}}]}}]})");
+  seeds.text(
+      "growthbook", "features",
+      R"({"attributes": {"id": "1"}, "savedGroups": {"s": [1, "1"]}, "features": {"f": {"defaultValue": 1, "rules": [
+{"parentConditions": [{"id": "g", "condition": {"value": {"$ne": 2}}, "gate": true}]}, {"variations": [1, 2], "weights":
+[0.5, 0.5], "coverage": 0.9, "hashVersion": 2, "namespace": ["n", 0, 1], "meta": [{"key": "a"}], "condition": {"id":
+{"$inGroup": "s"}}}, {"force": 3, "range": [0, 0.5], "filters": [{"seed": "x", "ranges": [[0, 1]]}]}]}, "g":
+{"defaultValue": 3}}})");
+  seeds.text(
+      "growthbook", "condition",
+      R"({"$or": [{"id": {"$regex": "^1|2$", "$in": ["1"]}}, {"v": {"$vgt": "1.0.0"}, "tags": {"$elemMatch": {"$eq":
+"a"}, "$size": {"$gt": 1}, "$all": ["a"]}}], "$not": {"n": {"$lt": "2", "$exists": true, "$type": "number"}}})");
+  seeds.text(
+      "flagd", "operators",
+      R"({"$evaluators": {"e": {"in": ["x", {"var": "user.name"}]}}, "flags": {"f": {"state": "ENABLED", "variants":
+{"a": 1, "b": {}}, "defaultVariant": "a", "targeting": {"if": [{"$ref": "e"}, {"fractional": [{"cat": [{"var":
+"$flagd.flagKey"}, {"var": "targetingKey"}]}, ["a", 1], ["b", {"+": [1, 2]}]]}, {"sem_ver": ["1.2", "^", "1"]}]}}, "g":
+{"state": "ENABLED", "targeting": {"reduce": [{"var": "n"}, {"max": [{"var": "current"}, {"var": "accumulator"}]}, 0]}}}})");
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -371,6 +438,7 @@ int main(int argc, char** argv) {
   gguf_seeds(seeds);
   texts_seeds(seeds, root / "scratch");
   catalog_seeds(seeds, root / "scratch");
+  rollout_seeds(seeds);
   fmt::print("{} seeds in {}\n", seeds.count(), root.string());
   return 0;
 }

@@ -76,6 +76,13 @@ TEST_CASE("A change of weights moves exactly the least possible share, over 10^4
   CHECK(most_intervals < 64);
 }
 
+TEST_CASE("The position of a unit is MurmurHash3 of salt and unit, for all lengths of both", "[rollout]") {
+  const std::string text = "The quick brown fox jumps over the lazy dog";
+  for (std::size_t salt = 0; salt < 13; ++salt)
+    for (std::size_t size = salt; size <= text.size(); ++size)
+      REQUIRE(unit_hash(text.substr(0, salt), text.substr(salt, size - salt)) == murmur3_32(text.substr(0, size)));
+}
+
 TEST_CASE("Shares are the weights, to less than one position each", "[rollout]") {
   Random random(9);
   for (int round = 0; round < 2000; ++round) {

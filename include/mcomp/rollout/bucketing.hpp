@@ -24,14 +24,14 @@ namespace mcomp::inline v0::rollout {
 /// An arm of a split and its part of the whole: weight over the sum of all weights. Any sum up to 2^31 - 1 will do, and
 /// an arm of weight 1 or more always owns a position.
 struct ArmWeight {
-  std::string arm;
+  std::string arm{};
   std::uint64_t weight = 0;
   friend bool operator==(const ArmWeight&, const ArmWeight&) = default;
 };
 
 /// The position of a unit: MurmurHash3 of salt and unit, one behind the other, seed 0. A salt belongs to one split;
 /// splits that share one are correlated. O(size).
-[[nodiscard]] MCOMP_WORKFLOW_API std::uint32_t unit_hash(std::string_view salt, std::string_view unit);
+[[nodiscard]] MCOMP_WORKFLOW_API std::uint32_t unit_hash(std::string_view salt, std::string_view unit) noexcept;
 
 /// Positions begin .. end - 1 belong to arm number `arm`.
 struct LedgerInterval {
@@ -45,9 +45,9 @@ struct Ledger {
   static constexpr std::uint64_t positions = std::uint64_t{1} << 32;
   static constexpr std::size_t most_arms = 1024;
 
-  std::vector<std::string> arms;         ///< names, each once
-  std::vector<LedgerInterval> intervals; ///< in order, without gaps, neighbours of different arms
-  std::int64_t revision = 1;             ///< counts the changes of weights
+  std::vector<std::string> arms{};         ///< names, each once
+  std::vector<LedgerInterval> intervals{}; ///< in order, without gaps, neighbours of different arms
+  std::int64_t revision = 1;               ///< counts the changes of weights
 
   /// One interval for each arm with a weight, in the order given. Errors: invalid_argument for no arm, a name that is
   /// empty or given twice, or weights that sum to 0 or to more than 2^31 - 1.
@@ -88,7 +88,7 @@ struct Ledger {
 
 /// Units that keep an arm whatever the ledger says: by unit, the arm. Only exceptions belong here.
 struct StickyArms {
-  std::map<std::string, std::string, std::less<>> arms;
+  std::map<std::string, std::string, std::less<>> arms{};
 
   /// Reads schema "mcomp-sticky-1". Errors: corrupt; version_mismatch.
   [[nodiscard]] MCOMP_WORKFLOW_API static Result<StickyArms> parse(std::string_view json,
@@ -99,7 +99,7 @@ struct StickyArms {
 
 /// What a unit got, and why.
 struct Assignment {
-  std::string arm;
+  std::string arm{};
   std::uint32_t position = 0;
   bool sticky = false; ///< by an exception, not by the ledger
   friend bool operator==(const Assignment&, const Assignment&) = default;

@@ -54,44 +54,47 @@ using ConditionValue = std::variant<bool, double, std::string>;
 /// One demand on an attribute (region, cohort, tier, device, ...). A unit that lacks the attribute, or has one of
 /// another type, does not fulfil it, negated or not: what is not known is no reason to expose somebody.
 struct Condition {
-  std::string attribute;
+  std::string attribute{};
   Comparison comparison = Comparison::equals;
-  std::vector<ConditionValue> values;
+  std::vector<ConditionValue> values{};
   bool negated = false;
   friend bool operator==(const Condition&, const Condition&) = default;
 };
 
 /// Serves one variant, or splits the units that fulfil all conditions (none: everybody) over variants.
 struct Rule {
-  std::string id;
-  std::vector<Condition> conditions;
-  std::string variant;         ///< served to all, where there is no split
-  std::optional<Ledger> split; ///< its arms are names of variants
-  std::string salt;            ///< of the split; empty: the flag's key
-  std::string bucket_by; ///< attribute (text) that is split by; empty: the unit. Where it lacks the rule is passed
+  std::string id{};
+  std::vector<Condition> conditions{};
+  /// Parts in 100,000 of the units that the rule is for, drawn by flag and rule alone, so that they stay the same
+  /// whatever else changes; the others pass it, and so do decisions without a unit where it is not for all.
+  std::uint32_t share = 100000;
+  std::string variant{};         ///< served to all, where there is no split
+  std::optional<Ledger> split{}; ///< its arms are names of variants
+  std::string salt{};            ///< of the split; empty: the flag's key
+  std::string bucket_by{}; ///< attribute (text) that is split by; empty: the unit. Where it lacks the rule is passed
   friend bool operator==(const Rule&, const Rule&) = default;
 };
 
 struct Variant {
-  std::string name;
+  std::string name{};
   std::string value = "null"; ///< JSON
   friend bool operator==(const Variant&, const Variant&) = default;
 };
 
 struct Flag {
-  std::string key;
+  std::string key{};
   bool enabled = true;
-  std::vector<Variant> variants;
-  std::string default_variant; ///< where no rule decides
-  std::string off_variant;     ///< of a flag that is not enabled; empty: the default
-  std::vector<Rule> rules;     ///< in this order
+  std::vector<Variant> variants{};
+  std::string default_variant{}; ///< where no rule decides
+  std::string off_variant{};     ///< of a flag that is not enabled; empty: the default
+  std::vector<Rule> rules{};     ///< in this order
   friend bool operator==(const Flag&, const Flag&) = default;
 };
 
 /// All flags of an application.
 struct FlagSet {
   std::int64_t revision = 1;
-  std::vector<Flag> flags;
+  std::vector<Flag> flags{};
 
   /// Reads schema "mcomp-flags-1"; unknown keys are errors. Errors: corrupt, naming flag, rule and condition;
   /// version_mismatch.
@@ -137,6 +140,7 @@ struct Decision {
   std::string_view value; ///< JSON; empty for an unknown flag
   Reason reason = Reason::unknown_flag;
   std::int32_t rule = -1;     ///< number of the rule that decided
+  std::string_view rule_id;   ///< its id
   std::uint32_t position = 0; ///< of the unit in the split
 };
 

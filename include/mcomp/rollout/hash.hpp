@@ -34,9 +34,9 @@ namespace mcomp::inline v0::rollout {
 
 /// What a percentage rollout of LaunchDarkly hashes beside the attribute.
 struct LaunchDarklyRollout {
-  std::string flag_key;
-  std::string salt;
-  std::optional<std::int64_t> seed; ///< takes the place of key and salt
+  std::string flag_key{};
+  std::string salt{};
+  std::optional<std::int64_t> seed{}; ///< takes the place of key and salt
 };
 
 /// The bucket in [0, 1]: the first 15 hexadecimal digits of SHA-1("key.salt.attribute") over 0xFFFFFFFFFFFFFFF.
