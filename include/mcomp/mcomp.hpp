@@ -143,5 +143,6 @@
 #include "mcomp/catalog/governance.hpp"
 #include "mcomp/catalog/hardware.hpp"
 #include "mcomp/catalog/merkle.hpp"
+#include "mcomp/catalog/records.hpp"
 #include "mcomp/catalog/signature.hpp"
 #endif
