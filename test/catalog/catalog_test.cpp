@@ -567,6 +567,12 @@ TEST_CASE("files that are no catalogue are refused") {
     REQUIRE(database->run("INSERT INTO migration (number, what) VALUES (99, 'of the future')"));
   }
   CHECK(Catalog::open(folder / "b").error().code() == ErrorCode::version_mismatch);
+  {
+    const auto database = catalog::detail::open_sqlite(folder / "c", {}).value();
+    REQUIRE(catalog::detail::migrate(*database));
+    REQUIRE(database->run("CREATE TRIGGER t AFTER INSERT ON alias BEGIN UPDATE alias SET artifact = 'x'; END"));
+  }
+  CHECK(Catalog::open(folder / "c").error().code() == ErrorCode::corrupt);
 }
 
 TEST_CASE("writers of several threads and objects take turns, and readers see whole states") {
