@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <span>
 
 #include "catalog/canonical.hpp"
@@ -280,6 +281,80 @@ Result<BenchmarkSuite> parse_benchmark_suite(std::string_view json) {
 Result<std::string> fingerprint(const Experiment& e) {
   MCOMP_TRY(text, detail::canonical_text({{"parameters", object_of(e.parameters)}, {"inputs", object_of(e.inputs)}}));
   return digest_of(text);
+}
+
+namespace {
+
+/// Both values under every name of two maps, in order.
+template <class Map, class Take> void pair_up(const Map& first, const Map& second, const Take& take) {
+  std::map<std::string, std::pair<std::optional<typename Map::mapped_type>, std::optional<typename Map::mapped_type>>>
+      both;
+  for (const auto& [name, value] : first) both[name].first = value;
+  for (const auto& [name, value] : second) both[name].second = value;
+  for (const auto& [name, values] : both) take(name, values.first, values.second);
+}
+
+std::vector<ExperimentComparison::Choice> differing(const Texts& first, const Texts& second) {
+  std::vector<ExperimentComparison::Choice> choices;
+  pair_up(first, second, [&](const std::string& name, const auto& a, const auto& b) {
+    if (a != b) choices.push_back({name, a, b});
+  });
+  return choices;
+}
+
+} // namespace
+
+ExperimentComparison compare(const Experiment& first, const Experiment& second) {
+  ExperimentComparison comparison{.parameters = differing(first.parameters, second.parameters),
+                                  .inputs = differing(first.inputs, second.inputs),
+                                  .environment = differing(first.environment, second.environment),
+                                  .metrics = {}};
+  const auto measures = [&](const std::string& slice, const Metrics& a, const Metrics& b) {
+    pair_up(a, b, [&](const std::string& metric, const auto& x, const auto& y) {
+      comparison.metrics.push_back({slice, metric, x, y});
+    });
+  };
+  measures({}, first.metrics, second.metrics);
+  pair_up(first.slices, second.slices, [&](const std::string& slice, const auto& a, const auto& b) {
+    measures(slice, a.value_or(Metrics{}), b.value_or(Metrics{}));
+  });
+  return comparison;
+}
+
+std::string to_string(const ExperimentComparison& comparison) {
+  std::string text;
+  const auto choices = [&](const char* what, const auto& list) {
+    for (const auto& choice : list)
+      text += fmt::format("{} {}: {} -> {}\n", what, choice.name, choice.first.value_or("none"),
+                          choice.second.value_or("none"));
+  };
+  choices("parameter", comparison.parameters);
+  choices("input", comparison.inputs);
+  choices("environment", comparison.environment);
+  for (const auto& measure : comparison.metrics) {
+    const auto number = [](const std::optional<double>& value) {
+      return value ? fmt::format("{:g}", *value) : std::string("none");
+    };
+    text += fmt::format("{}{}: {} -> {}", measure.slice.empty() ? "" : measure.slice + " ", measure.metric,
+                        number(measure.first), number(measure.second));
+    if (measure.first && measure.second) text += fmt::format(" ({:+g})", *measure.second - *measure.first);
+    text += "\n";
+  }
+  return text;
+}
+
+Result<std::vector<Record>> lineage(const Catalog& catalog, const std::string& experiment) {
+  std::vector<Record> line;
+  for (std::string id = experiment; !id.empty();) {
+    if (std::ranges::find(line, id, &Record::id) != line.end())
+      return Error(ErrorCode::corrupt, "experiment " + id, "its parents go in a circle", "correct the parent of one");
+    MCOMP_TRY(record, catalog.get("experiment", id));
+    line.push_back(record);
+    if (record.redacted) break; // nothing is left of whom it continued
+    MCOMP_TRY(value, parse_experiment(record.body));
+    id = value.parent;
+  }
+  return line;
 }
 
 Result<RecordDraft> draft(const Experiment& experiment, const DraftInfo& info) {

@@ -85,6 +85,38 @@ TEST_CASE("the same trial is found before it is run again, by whomever it was ru
   CHECK(catalog.verify().value().sound());
 }
 
+TEST_CASE("two trials are compared, by choice and by metric") {
+  const Experiment a{.name = "a",
+                     .parameters = {{"bits", "4"}, {"group", "32"}},
+                     .metrics = {{"accuracy", 0.5}},
+                     .slices = {{"region=eu", {{"accuracy", 0.25}}}}};
+  const Experiment b{.name = "b",
+                     .parameters = {{"bits", "3"}, {"group", "32"}, {"order", "act"}},
+                     .metrics = {{"accuracy", 0.75}, {"ece", 0.5}}};
+  const auto comparison = compare(a, b);
+  CHECK(fmt::format("{}", comparison) == "parameter bits: 4 -> 3\nparameter order: none -> act\n"
+                                         "accuracy: 0.5 -> 0.75 (+0.25)\nece: none -> 0.5\n"
+                                         "region=eu accuracy: 0.25 -> none\n");
+  CHECK(compare(a, a).parameters.empty());
+  CHECK(compare(a, a).metrics.size() == 2);
+}
+
+TEST_CASE("a trial's lineage leads to the first, and circles are told") {
+  Catalog catalog = Catalog::open(mcomp_test::temporary_folder() / "c").value();
+  const auto put = [&](const std::string& id, const std::string& parent, std::int64_t version = 0) {
+    REQUIRE(catalog.put(draft(Experiment{.name = id, .parent = parent},
+                              {.id = id, .author = "a", .time = 1, .expected_version = version})
+                            .value()));
+  };
+  put("e1", ""), put("e2", "e1"), put("e3", "e2");
+  const auto line = lineage(catalog, "e3").value();
+  REQUIRE(line.size() == 3);
+  CHECK(line[2].id == "e1");
+  CHECK(lineage(catalog, "e9").error().code() == ErrorCode::not_found);
+  put("e1", "e3", 1);
+  CHECK(lineage(catalog, "e3").error().code() == ErrorCode::corrupt);
+}
+
 TEST_CASE("values that break their rules are neither written nor read") {
   CHECK(to_json(Experiment{.name = ""}).error().code() == ErrorCode::invalid_argument);
   CHECK(to_json(Experiment{.name = "a", .status = "good"}).error().code() == ErrorCode::invalid_argument);

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -129,6 +130,32 @@ struct BenchmarkSuite {
 /// Error: invalid_value for text that is not UTF-8.
 [[nodiscard]] MCOMP_WORKFLOW_API Result<std::string> fingerprint(const Experiment& experiment);
 
+/// What is different between two trials. Values that only one of them has are absent on the other side.
+struct ExperimentComparison {
+  struct Choice {
+    std::string name;
+    std::optional<std::string> first, second;
+    friend bool operator==(const Choice&, const Choice&) = default;
+  };
+  struct Measure {
+    std::string slice; ///< empty: everything
+    std::string metric;
+    std::optional<double> first, second;
+    friend bool operator==(const Measure&, const Measure&) = default;
+  };
+  std::vector<Choice> parameters, inputs, environment; ///< those that differ, by name
+  std::vector<Measure> metrics;                        ///< all of them, by slice and name
+};
+
+[[nodiscard]] MCOMP_WORKFLOW_API ExperimentComparison compare(const Experiment& first, const Experiment& second);
+/// A line for each choice that differs, and each metric with both values and their difference.
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_string(const ExperimentComparison& comparison);
+
+/// A trial, the one that it continues, and so on to the first; newest versions. Errors: not_found for an id that is not
+/// there; corrupt for parents that go in a circle.
+[[nodiscard]] MCOMP_WORKFLOW_API Result<std::vector<Record>> lineage(const Catalog& catalog,
+                                                                     const std::string& experiment);
+
 /// What a value does not know itself about the record that it becomes.
 struct DraftInfo {
   std::string id;
@@ -147,3 +174,7 @@ struct DraftInfo {
 [[nodiscard]] MCOMP_WORKFLOW_API Result<RecordDraft> draft(const BenchmarkSuite& suite, const DraftInfo& info);
 
 } // namespace mcomp::inline v0::catalog
+
+namespace mcomp::inline v0 {
+template <> inline constexpr bool enable_format<catalog::ExperimentComparison> = true;
+} // namespace mcomp::inline v0
