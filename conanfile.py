@@ -85,8 +85,9 @@ class McompConan(ConanFile):
         # What CMakeDeps and PkgConfigDeps generate from package_info takes their place.
         for folder in (("lib", "cmake"), ("lib", "pkgconfig"), ("share",)):
             rmdir(self, os.path.join(self.package_folder, *folder))
+        linked_by_consumer = self.options.with_workflow and not self.options.shared
         save(self, os.path.join(self.package_folder, _system_dependencies),
-             _find_system_dependencies + (_find_workflow_dependencies if self.options.with_workflow else ""))
+             _find_system_dependencies + (_find_workflow_dependencies if linked_by_consumer else ""))
 
     def package_info(self):
         self.cpp_info.set_property("cmake_file_name", "mcomp")

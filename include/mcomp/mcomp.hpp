@@ -154,6 +154,7 @@
 #include "mcomp/catalog/governance.hpp"
 #include "mcomp/catalog/hardware.hpp"
 #include "mcomp/catalog/merkle.hpp"
+#include "mcomp/catalog/records.hpp"
 #include "mcomp/catalog/signature.hpp"
 #include "mcomp/monitor/burn_rate.hpp"
 #include "mcomp/monitor/heartbeat.hpp"

@@ -113,14 +113,16 @@ Result<Record> put_record(Database& database, LogAppender& log, const RecordDraf
   }
   MCOMP_TRY(text, to_json(event));
   MCOMP_TRY(index, log.append(text));
-  MCOMP_TRY(older, database.run("UPDATE record SET latest = 0 WHERE kind = $1 AND id = $2 AND latest = 1",
-                                {draft.kind, draft.id}));
+  // By the whole key: an index of what is newest would be searched through all of the kind.
+  MCOMP_TRY(older, database.run("UPDATE record SET latest = 0 WHERE kind = $1 AND id = $2 AND version = $3",
+                                {draft.kind, draft.id, newest}));
   static_cast<void>(older);
-  MCOMP_TRY(made,
-            database.run("INSERT INTO record (kind, id, version, latest, name, owner, status, fingerprint, time, seq)"
-                         " VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9)",
-                         {draft.kind, draft.id, said.version, draft.name, draft.owner, draft.status, draft.fingerprint,
-                          draft.time, static_cast<std::int64_t>(index)}));
+  MCOMP_TRY(
+      made,
+      database.run("INSERT INTO record (kind, id, version, latest, name, search, owner, status, fingerprint, time, seq)"
+                   " VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10)",
+                   {draft.kind, draft.id, said.version, draft.name, search_text(draft.name, draft.id), draft.owner,
+                    draft.status, draft.fingerprint, draft.time, static_cast<std::int64_t>(index)}));
   static_cast<void>(made);
   MCOMP_TRY(value, canonical_value(draft.body));
   return Record{.kind = draft.kind,
@@ -134,6 +136,13 @@ Result<Record> put_record(Database& database, LogAppender& log, const RecordDraf
                 .time = draft.time,
                 .body = value,
                 .event = index};
+}
+
+std::string search_text(std::string_view name, std::string_view id) {
+  std::string text = std::string(name) + "\n" + std::string(id);
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text;
 }
 
 Result<std::string> canonical_value(const std::string& body) {
@@ -235,12 +244,13 @@ struct Condition {
   std::vector<Value> values;
 };
 
-/// The part of a name or id as a pattern, with what is special in patterns escaped.
+/// A part of `search_text` as a pattern, with what is special in patterns escaped.
 std::string pattern_of(std::string_view text) {
   std::string pattern = "%";
-  for (const char c : text) {
+  for (const char c : detail::search_text(text, {})) {
+    if (c == '\n') continue;
     if (c == '%' || c == '_' || c == '\\') pattern += '\\';
-    pattern += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    pattern += c;
   }
   return pattern + "%";
 }
@@ -257,8 +267,7 @@ Condition condition_of(const RecordQuery& query) {
   if (!query.fingerprint.empty()) add(" AND r.fingerprint = ${}", query.fingerprint);
   if (query.since) add(" AND r.time >= ${}", *query.since);
   if (query.until) add(" AND r.time < ${}", *query.until);
-  if (!query.text.empty())
-    add(" AND (lower(r.name) LIKE ${0} ESCAPE '\\' OR lower(r.id) LIKE ${0} ESCAPE '\\')", pattern_of(query.text));
+  if (!query.text.empty()) add(" AND r.search LIKE ${} ESCAPE '\\'", pattern_of(query.text));
   return condition;
 }
 
@@ -307,9 +316,10 @@ Result<std::uint64_t> Catalog::redact(std::uint64_t target, const std::string& a
   }
   const auto seq = static_cast<std::int64_t>(target);
   MCOMP_TRY(gone, database.run("UPDATE event SET body = NULL WHERE seq = $1", {seq}));
-  MCOMP_TRY(blank, database.run("UPDATE record SET name = '', owner = '', fingerprint = '', time = 0, status = $1"
-                                " WHERE seq = $2",
-                                {std::string(detail::redacted_status), seq}));
+  MCOMP_TRY(blank,
+            database.run("UPDATE record SET name = '', search = '', owner = '', fingerprint = '', time = 0, status = $1"
+                         " WHERE seq = $2",
+                         {std::string(detail::redacted_status), seq}));
   static_cast<void>(gone), static_cast<void>(blank);
   MCOMP_TRY(body, detail::to_body(detail::RedactionEvent{target, to_hex(logged.leaf), reason}));
   MCOMP_TRY(text, to_json(Event{.kind = std::string(detail::redaction_kind),

@@ -116,11 +116,12 @@ class Verification {
 
   Status check_redacted(std::uint64_t index, const Hash& leaf) {
     redacted_.emplace(index, to_hex(leaf));
-    return database_.query("SELECT name, owner, status, fingerprint, time FROM record WHERE seq = $1",
+    return database_.query("SELECT name, owner, status, fingerprint, time, search FROM record WHERE seq = $1",
                            {static_cast<std::int64_t>(index)}, [&](const Row& row) -> Status {
                              ++report_.records;
                              if (!row.text(0).empty() || !row.text(1).empty() ||
-                                 row.text(2) != detail::redacted_status || !row.text(3).empty() || row.integer(4) != 0)
+                                 row.text(2) != detail::redacted_status || !row.text(3).empty() ||
+                                 row.integer(4) != 0 || !row.text(5).empty())
                                event_problem(index, "its record still says what was redacted");
                              return {};
                            });
@@ -136,11 +137,12 @@ class Verification {
     const std::string where = fmt::format("record {}/{}", said->kind, said->id);
     bool found = false;
     MCOMP_CHECK(database_.query(
-        "SELECT kind, id, version, name, owner, status, fingerprint, time FROM record WHERE seq = $1",
+        "SELECT kind, id, version, name, owner, status, fingerprint, time, search FROM record WHERE seq = $1",
         {static_cast<std::int64_t>(index)}, [&](const Row& row) -> Status {
           found = row.text(0) == said->kind && row.text(1) == said->id && row.integer(2) == said->version &&
                   row.text(3) == said->name && row.text(4) == said->owner && row.text(5) == said->status &&
-                  row.text(6) == said->fingerprint && row.integer(7) == event.time;
+                  row.text(6) == said->fingerprint && row.integer(7) == event.time &&
+                  row.text(8) == detail::search_text(said->name, said->id);
           return {};
         }));
     if (!found) problem(index, where, "it is not what its event says, or missing");

@@ -13,6 +13,8 @@ namespace mcomp::inline v0::catalog::detail {
                                                           const std::string& id);
 [[nodiscard]] Result<Record> put_record(Database& database, LogAppender& log, const RecordDraft& draft,
                                         std::span<const Envelope> approvals);
+/// What a record is searched by: name and id, a line each, the letters of ASCII in lower case.
+[[nodiscard]] std::string search_text(std::string_view name, std::string_view id);
 [[nodiscard]] Result<std::string> canonical_value(const std::string& body);
 /// Marks the nonces as used by the event.
 [[nodiscard]] Status spend(Database& database, std::span<const Approval> approvals, std::uint64_t index);

@@ -24,12 +24,14 @@ const std::array<Migration, 1>& migrations() {
            "CREATE TABLE log_state (id {key}, size BIGINT NOT NULL, frontier {bytes} NOT NULL)",
            // Views of the log for look-ups: every row repeats what its event says, and the event is what counts.
            "CREATE TABLE record (kind TEXT NOT NULL, id TEXT NOT NULL, version BIGINT NOT NULL, latest BIGINT NOT NULL,"
-           " name TEXT NOT NULL, owner TEXT NOT NULL, status TEXT NOT NULL, fingerprint TEXT NOT NULL,"
+           " name TEXT NOT NULL, search TEXT NOT NULL, owner TEXT NOT NULL, status TEXT NOT NULL, fingerprint TEXT NOT "
+           "NULL,"
            " time BIGINT NOT NULL, seq BIGINT NOT NULL UNIQUE REFERENCES event (seq), PRIMARY KEY (kind, id, version))",
-           "CREATE INDEX record_by_time ON record (kind, latest, time, seq)",
+           // With the text that is searched, so that a search reads the index alone.
+           "CREATE INDEX record_by_time ON record (kind, latest, time, seq, search)",
            "CREATE INDEX record_by_status ON record (kind, latest, status, time, seq)",
            "CREATE INDEX record_by_owner ON record (kind, latest, owner, time, seq)",
-           "CREATE INDEX record_by_fingerprint ON record (fingerprint, kind)",
+           "CREATE INDEX record_by_fingerprint ON record (kind, latest, fingerprint, time, seq)",
            "CREATE TABLE alias (name TEXT NOT NULL, version BIGINT NOT NULL, artifact TEXT NOT NULL,"
            " rollback BIGINT NOT NULL, seq BIGINT NOT NULL UNIQUE REFERENCES event (seq), PRIMARY KEY (name, version))",
            "CREATE TABLE nonce (nonce TEXT NOT NULL PRIMARY KEY, seq BIGINT NOT NULL REFERENCES event (seq))",

@@ -189,6 +189,11 @@ Result<std::unique_ptr<Database>> open_sqlite(const std::filesystem::path& path,
   } else {
     MCOMP_CHECK(database->simple("PRAGMA journal_mode = WAL"));
   }
+  // Triggers and views are code that comes with a file; a catalogue has none.
+  MCOMP_TRY(code_objects, database->pragma("SELECT count(*) FROM sqlite_schema WHERE type IN ('trigger', 'view')"));
+  if (code_objects != 0)
+    return Error(ErrorCode::corrupt, path.string(), "it has triggers or views, which no catalogue has",
+                 "restore the catalogue from a copy");
   return std::unique_ptr<Database>(std::move(database));
 }
 

@@ -87,8 +87,8 @@ Status make_folder(const fs::path& folder) {
       return system_error(folder, "create the folder", errno);
     return {};
   }
-  const fs::path parent = folder.has_parent_path() ? folder.parent_path() : fs::path(".");
-  return sync_folder(parent);
+  const fs::path named = folder.has_filename() ? folder : folder.parent_path(); // "name/" has an empty last part
+  return sync_folder(named.has_parent_path() ? named.parent_path() : fs::path("."));
 }
 
 Result<Descriptor> open_regular(const fs::path& path, std::int64_t& size) {

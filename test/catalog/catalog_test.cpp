@@ -150,6 +150,28 @@ TEST_CASE("events are appended, read again by another process's object, and prov
   CHECK(catalog.append(std::span<const Event>{}).value() == 41);
 }
 
+TEST_CASE("the first versions of an event, of governance and of an envelope are read ever after") {
+  const std::string event = R"({"actor":"erika","body":{"n":1},"kind":"note","salt":"00ff","schema":"mcomp-event-1",)"
+                            R"("subject":"x","time":1800000000})";
+  CHECK(to_json(Event::parse(event).value()).value() == event);
+  CHECK(Event::parse(event).value().salt == "00ff");
+  CHECK(!Event::parse(event + " "));
+  CHECK(Event::parse(R"({"schema":"mcomp-event-2"})").error().code() == ErrorCode::version_mismatch);
+  const std::string governance =
+      R"({"keys":[{"key":"alice+)" + fmt::format("{:08x}", alice.public_key().id()) +
+      R"(+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c","roles":["reviewer"],"valid_from":0,"valid_until":9}],)"
+      R"("rules":[{"approvals":2,"change":"promote","four_eyes":true,"max_age":2592000,"roles":["reviewer"]}],)"
+      R"("schema":"mcomp-governance-1"})";
+  const auto read = Governance::parse(governance).value();
+  CHECK(read.policy.rules[0].approvals == 2);
+  CHECK(read.keys[0].key == alice.public_key());
+  CHECK(to_json(read).value() == governance);
+  CHECK(Governance::parse(R"({"schema":"mcomp-governance-2"})").error().code() == ErrorCode::version_mismatch);
+  const std::string envelope = R"({"payload":"e30=","payloadType":"t","signatures":[{"keyid":"a+00000000","sig":")" +
+                               std::string(86, 'A') + R"(=="}]})";
+  CHECK(to_json(Envelope::parse(envelope).value()).value() == envelope);
+}
+
 TEST_CASE("events that say too little, or what is the catalogue's to say, are refused") {
   Catalog catalog = open_at(fresh_path());
   const auto code = [&](const Event& event) {
@@ -545,6 +567,12 @@ TEST_CASE("files that are no catalogue are refused") {
     REQUIRE(database->run("INSERT INTO migration (number, what) VALUES (99, 'of the future')"));
   }
   CHECK(Catalog::open(folder / "b").error().code() == ErrorCode::version_mismatch);
+  {
+    const auto database = catalog::detail::open_sqlite(folder / "c", {}).value();
+    REQUIRE(catalog::detail::migrate(*database));
+    REQUIRE(database->run("CREATE TRIGGER t AFTER INSERT ON alias BEGIN UPDATE alias SET artifact = 'x'; END"));
+  }
+  CHECK(Catalog::open(folder / "c").error().code() == ErrorCode::corrupt);
 }
 
 TEST_CASE("writers of several threads and objects take turns, and readers see whole states") {

@@ -13,8 +13,8 @@
 #include "mcomp/calibrate/calibrator.hpp"
 #include "mcomp/catalog/approval.hpp"
 #include "mcomp/catalog/artifact_store.hpp"
-#include "mcomp/catalog/catalog.hpp"
 #include "mcomp/catalog/checkpoint.hpp"
+#include "mcomp/catalog/records.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/cost/device_profile.hpp"
 #include "mcomp/cost/objective.hpp"
@@ -356,6 +356,20 @@ void catalog_seeds(Seeds& seeds, const fs::path& scratch) {
     seeds.text("log_export", "governance", to_json(governance).value());
     fs::remove_all(scratch);
   }
+  seeds.text("catalog_record", "experiment",
+             to_json(Experiment{.name = "e",
+                                .parameters = {{"bits", "4"}},
+                                .metrics = {{"accuracy", 0.9}},
+                                .slices = {{"region=eu", {{"accuracy", 0.8}}}}})
+                 .value());
+  seeds.text("catalog_record", "target",
+             to_json(Target{.name = "t", .metric = "ece", .bound = "at most", .value = 0.1}).value());
+  seeds.text("catalog_record", "decision",
+             to_json(Decision{.title = "d", .options = {"a"}, .evidence = {"e"}}).value());
+  seeds.text("catalog_record", "recipe",
+             to_json(RecipeEntry{.name = "r", .recipe = "{}", .uses = {{"m", "3x"}}}).value());
+  seeds.text("catalog_record", "investigation", to_json(Investigation{.question = "q", .trials = {"e"}}).value());
+  seeds.text("catalog_record", "suite", to_json(BenchmarkSuite{.name = "s", .fingerprint = "f", .rows = 2}).value());
   seeds.text("canonical_json", "all",
              R"({"b": [1, -2.5e-7, 1e21, true, null, "\u20ac\ud83d\ude00\n\""], "a": {"": {}}})");
 }
