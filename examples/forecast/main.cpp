@@ -403,9 +403,16 @@ Result<ExitStatus> run(const Options& o, const std::filesystem::path& out, Repor
   mcomp::ThreadPool pool(o.threads);
   auto forecast = mcomp::cost::forecast(*in, o.how, {.executor = &pool, .progress = progress.sink()});
   if (!forecast) return forecast.error();
-  if (arrivals)
+  if (arrivals) {
     forecast->notes.push_back("hours count from the first arrival; arrivals of an interval are replayed as a Poisson "
                               "stream of their number");
+    const double span = o.trace.interval_seconds, recorded = std::fmod(trace->arrivals->seconds.back(), span);
+    if (recorded < 0.99 * span)
+      forecast->notes.push_back(
+          fmt::format("the recording ends {:.3g} s into its last interval of {:g} s, which counts "
+                      "as a whole one: the mean is low by up to {:.2g} %",
+                      recorded, span, 100 * (span - recorded) / span / static_cast<double>(in->trace.requests.size())));
+  }
 
   const auto rows = result_rows(*forecast, tokens);
   const std::string text = forecast_text(*forecast, sources, rows);

@@ -146,6 +146,10 @@ TEST_CASE("forecast: arrivals with tokens") {
   CHECK(f["candidate"]["mean_service_seconds"].get<double>() == Approx(0.4));
   CHECK(f["baseline"]["per_million_tokens"].get<double>() ==
         Approx(f["baseline"]["per_million_requests"].get<double>() / 130));
+  // The last arrival is 3599 s after the first: a second is missing of the last minute.
+  CHECK(f["notes"].dump().find("the recording ends 59 s into its last interval of 60 s") != std::string::npos);
+  CHECK(run(trace + rates + "--interval-seconds 1")["forecast"]["notes"].dump().find("the recording ends 0 s") !=
+        std::string::npos);
   refuse(trace + rates + "--tokens-per-request 5", "tokens");
   refuse("--trace '" + write("hour.csv", minutes(60)) + "' " + rates, "single arrivals");
   refuse(trace + rates + "--baseline-latency x.csv", "both");

@@ -146,8 +146,9 @@ struct ProfileOptions {
                                                               const ProfileOptions& options = {},
                                                               const Context& context = {});
 
-/// The profile of `path` where it is of this device; otherwise it is measured and written there. A file that is there
-/// and cannot be read as a profile is an Error, not overwritten. Errors: as `read` and `measure_profile`.
+/// The profile of `path` where it is of this device, with however many layers it was measured; otherwise it is measured
+/// and written there, also over that of another device. A file that is there and cannot be read as a profile is an
+/// Error, not overwritten. Errors: as `read` and `measure_profile`.
 [[nodiscard]] MCOMP_API Result<DeviceProfile> cached_profile(const std::filesystem::path& path,
                                                              const DeviceIdentity& device, const LayerMaker& make,
                                                              const ProfileOptions& options = {},
