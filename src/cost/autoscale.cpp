@@ -127,8 +127,9 @@ class Waits {
   /// `requests` of which a share waits, exponentially or for certain, `seconds` on average.
   void add(double requests, double share, double seconds, bool certain) {
     all_ += requests;
+    // A share so small that the wait divided by it overflows, as when a line drains in silence, is nobody's.
+    if (!(requests * share > 0) || !(seconds > 0) || !std::isfinite(seconds)) return;
     total_ += requests * share * seconds;
-    if (share <= 0 || seconds <= 0) return;
     const double place = std::max(0.0, std::log(seconds / least_) * (1 / log_ratio));
     const auto bin = std::min(bins - 1, static_cast<std::size_t>(place));
     auto& item = (certain ? certain_ : exponential_)[bin];
