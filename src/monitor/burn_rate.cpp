@@ -8,6 +8,12 @@
 
 namespace mcomp::inline v0::monitor {
 
+namespace {
+
+constexpr double latest = 1e15; // seconds: places in the ring stay whole numbers
+
+} // namespace
+
 Result<BurnRate> BurnRate::create(const BurnRateOptions& options) {
   const auto bad = [](const char* name, const std::string& rule, const char* remedy) {
     return Error(ErrorCode::invalid_argument, name, rule, remedy);
@@ -16,7 +22,10 @@ Result<BurnRate> BurnRate::create(const BurnRateOptions& options) {
   if (!(options.objective > 0 && options.objective < 1))
     return bad("objective", fmt::format("{} is not within (0, 1)", options.objective), "pass for example 0.999");
   if (!positive(options.period_seconds)) return bad("period_seconds", "it is not finite and > 0", "pass 30 days");
-  if (!positive(options.resolution_seconds)) return bad("resolution_seconds", "it is not finite and > 0", "pass 30");
+  constexpr double finest = 1e-3;
+  if (!(std::isfinite(options.resolution_seconds) && options.resolution_seconds >= finest))
+    return bad("resolution_seconds", fmt::format("{} is below a millisecond or not finite", options.resolution_seconds),
+               "pass 30");
   if (options.windows.empty()) return bad("windows", "there are none", "pass at least one");
   if (options.least_events < 1) return bad("least_events", fmt::format("{}", options.least_events), "pass at least 1");
   double longest = 0;
@@ -38,12 +47,13 @@ Result<BurnRate> BurnRate::create(const BurnRateOptions& options) {
 }
 
 Status BurnRate::add(double seconds, std::int64_t good, std::int64_t bad) {
-  constexpr double latest = 1e15;
   if (!(seconds >= 0 && seconds <= latest))
     return Error(ErrorCode::invalid_value, "seconds", fmt::format("{} is not within [0, 10^15]", seconds),
                  "pass the time of a clock");
-  if (good < 0 || bad < 0)
-    return Error(ErrorCode::invalid_value, "events", fmt::format("{} good and {} bad", good, bad), "pass counts >= 0");
+  constexpr std::int64_t most = std::int64_t{1} << 40; // of one call: sums over a ring stay within 63 bits
+  if (good < 0 || bad < 0 || good > most || bad > most)
+    return Error(ErrorCode::invalid_value, "events", fmt::format("{} good and {} bad", good, bad),
+                 "pass counts from 0 to 2^40");
   const auto slot = static_cast<std::int64_t>(seconds / options_.resolution_seconds);
   const auto slots = static_cast<std::int64_t>(ring_.size());
   if (slot <= newest_ - slots) {
@@ -68,7 +78,7 @@ BurnRate::Count BurnRate::sum(std::int64_t last, double seconds) const {
 
 BurnAnswer BurnRate::answer(double now) const {
   BurnAnswer result;
-  const bool there = std::isfinite(now) && now >= 0;
+  const bool there = now >= 0 && now <= latest;
   const auto last = there ? static_cast<std::int64_t>(now / options_.resolution_seconds) : -1;
   bool any = false;
   for (const BurnWindow& window : options_.windows) {

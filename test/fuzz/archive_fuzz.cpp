@@ -1,33 +1,14 @@
 // libFuzzer program for archives: whatever is accepted comes into a store whole, and out of it again.
 
-#include <unistd.h>
-
-#include <filesystem>
 #include <fstream>
 
 #include "mcomp/catalog/artifact_store.hpp"
 #include "property.hpp"
-
-namespace {
-
-/// A folder of this process, removed at its end.
-class Folder {
- public:
-  Folder() : path((std::filesystem::temp_directory_path() / "mcomp-fuzz-XXXXXX").string()) {
-    mcomp_fuzz::demand(mkdtemp(path.data()) != nullptr);
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  std::string path;
-};
-
-} // namespace
+#include "scratch_folder.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace mcomp::catalog;
-  static const Folder folder;
+  static const mcomp_fuzz::ScratchFolder folder;
   const std::string path = folder.path + "/a.tar";
   {
     std::ofstream file(path, std::ios::binary | std::ios::trunc);

@@ -1,33 +1,15 @@
 // libFuzzer program for the manifest of an artifact, beside the weights of a small one. What is accepted is the same
 // when written and read again.
 
-#include <unistd.h>
-
 #include <fstream>
 
 #include "property.hpp"
+#include "scratch_folder.hpp"
 #include "small_artifact.hpp"
-
-namespace {
-
-/// A folder of this process, removed at its end.
-class Folder {
- public:
-  Folder() : path((std::filesystem::temp_directory_path() / "mcomp-fuzz-XXXXXX").string()) {
-    mcomp_fuzz::demand(mkdtemp(path.data()) != nullptr);
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  std::string path;
-};
-
-} // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace mcomp::compress;
-  static const Folder hostile, copy;
+  static const mcomp_fuzz::ScratchFolder hostile, copy;
   static const bool made = (mcomp_fuzz::write_small_artifact(hostile.path), true);
   static_cast<void>(made);
   {

@@ -61,7 +61,9 @@ TEST_CASE("events that come late count where they belong, or not at all") {
   CHECK_FALSE(burn.add(nan_value, 1, 1));
   CHECK_FALSE(burn.add(-1, 1, 1));
   CHECK_FALSE(burn.add(1, -1, 1));
+  CHECK_FALSE(burn.add(1, std::numeric_limits<std::int64_t>::max(), 1));
   CHECK(burn.answer(nan_value).no_data);
+  CHECK(burn.answer(1e300).no_data);
   const auto rejected = [](const BurnRateOptions& options) {
     const auto made = BurnRate::create(options);
     return !made && mcomp_test::well_formed(made.error());

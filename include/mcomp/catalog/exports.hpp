@@ -33,7 +33,8 @@ struct ArtifactDescription {
   ArtifactManifest manifest{};
   std::string version = "1";
   std::string owner{};
-  std::string licence{};      ///< identifier of the SPDX list: "Apache-2.0"
+  std::string
+      licence{}; ///< identifier of the SPDX list, "Apache-2.0"; taken as given, and another word makes the BOM invalid
   std::string task{};         ///< "image-classification"
   std::string architecture{}; ///< "resnet20"
   std::string intended_use{};

@@ -60,9 +60,9 @@ struct TokenSimulation {
 };
 
 /// An arrival goes to the replica with the fewest unfinished requests, and waits there in order of arrival.
-/// Deterministic. Time grows with arrivals x replicas and joins and leaves of batches, not with tokens. Errors: as
-/// ArrivalTrace::check; invalid_argument without columns of tokens, for replicas below 1 or above 10^5, or members out
-/// of range; invalid_value for a request that does not fit the cache.
+/// Deterministic. Time grows with arrivals x replicas, joins and leaves of batches and steps that read prompts, not
+/// with generated tokens. Errors: as ArrivalTrace::check; invalid_argument without columns of tokens, for replicas
+/// below 1 or above 10^5, or members out of range; invalid_value for a request that does not fit the cache.
 [[nodiscard]] MCOMP_API Result<TokenSimulation> simulate_tokens(const ArrivalTrace& trace, const TokenReplica& replica,
                                                                 std::int64_t replicas = 1);
 

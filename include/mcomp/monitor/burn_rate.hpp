@@ -51,11 +51,11 @@ struct BurnAnswer {
 class MCOMP_WORKFLOW_API BurnRate {
  public:
   /// Errors: invalid_argument for an objective outside (0, 1), windows that do not ascend from short to long within the
-  /// period, factors or a resolution that are not > 0, or more than 10^6 counts.
+  /// period, factors that are not > 0, a resolution below a millisecond, or more than 10^6 counts.
   [[nodiscard]] static Result<BurnRate> create(const BurnRateOptions& options = {});
 
   /// Events at a time in seconds of any clock that does not go back by more than the longest window. Counted nowhere
-  /// are events before that (`late`). Errors: invalid_value for a time that is not finite or >= 0, or negative counts.
+  /// are events before that (`late`). Errors: invalid_value for a time outside [0, 10^15], or counts outside [0, 2^40].
   [[nodiscard]] Status add(double seconds, std::int64_t good, std::int64_t bad);
   /// Rates of the windows that end now; a window takes in the whole of the interval that it begins in.
   [[nodiscard]] BurnAnswer answer(double now) const;
