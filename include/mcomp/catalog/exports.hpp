@@ -33,8 +33,8 @@ struct ArtifactDescription {
   ArtifactManifest manifest{};
   std::string version = "1";
   std::string owner{};
-  std::string
-      licence{}; ///< identifier of the SPDX list, "Apache-2.0"; taken as given, and another word makes the BOM invalid
+  /// Identifier of the SPDX list, "Apache-2.0". Taken as given: another word makes the bill of materials invalid.
+  std::string licence{};
   std::string task{};         ///< "image-classification"
   std::string architecture{}; ///< "resnet20"
   std::string intended_use{};
