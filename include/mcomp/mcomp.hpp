@@ -157,6 +157,7 @@
 #include "mcomp/catalog/lineage.hpp"
 #include "mcomp/catalog/merkle.hpp"
 #include "mcomp/catalog/records.hpp"
+#include "mcomp/catalog/shipped_recipes.hpp"
 #include "mcomp/catalog/signature.hpp"
 #include "mcomp/monitor/burn_rate.hpp"
 #include "mcomp/monitor/heartbeat.hpp"

@@ -219,20 +219,18 @@ Result<std::string> to_json(const RecipeEntry& r) {
     return Error(ErrorCode::corrupt, "recipe " + r.name, "it is no JSON object", "give the recipe's JSON");
   Json uses = Json::array();
   for (const auto& use : r.uses) uses.push_back({{"where", use.where}, {"result", use.result}});
-  return detail::canonical_text({{"schema", recipe_schema},
-                                 {"name", r.name},
-                                 {"owner", r.owner},
-                                 {"status", r.status},
-                                 {"recipe", std::move(recipe)},
-                                 {"change", r.change},
-                                 {"reason", r.reason},
-                                 {"uses", std::move(uses)}});
+  Json json = {{"schema", recipe_schema}, {"name", r.name},     {"owner", r.owner},
+               {"status", r.status},      {"change", r.change}, {"reason", r.reason}};
+  json["recipe"] = std::move(recipe), json["uses"] = std::move(uses);
+  if (!r.families.empty()) json["families"] = r.families;
+  return detail::canonical_text(json);
 }
 
 Result<RecipeEntry> parse_recipe_entry(std::string_view json) {
   return parse<RecipeEntry>(json, "recipe", recipe_schema, [](ObjectReader& object, RecipeEntry& r) -> Status {
     r.name = object.text("name"), r.owner = object.text("owner"), r.status = object.text("status");
     r.change = object.text("change"), r.reason = object.text("reason");
+    if (object.has("families")) r.families = object.texts("families");
     if (const Json* recipe = object.child("recipe")) {
       MCOMP_TRY(text, detail::canonical_text(*recipe));
       r.recipe = text;
@@ -422,7 +420,9 @@ Result<RecordDraft> draft(const Decision& decision, const DraftInfo& info) {
 }
 Result<RecordDraft> draft(const RecipeEntry& recipe, const DraftInfo& info) {
   MCOMP_TRY(mark, fingerprint(recipe));
-  return draft_of(recipe, "recipe", recipe.name, mark, {}, info);
+  Links links;
+  for (const std::string& family : recipe.families) link(links, "family", family);
+  return draft_of(recipe, "recipe", recipe.name, mark, std::move(links), info);
 }
 Result<RecordDraft> draft(const Investigation& investigation, const DraftInfo& info) {
   Links links;

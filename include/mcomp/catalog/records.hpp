@@ -82,6 +82,8 @@ struct RecipeEntry {
   std::string change{};            ///< what is new in this version
   std::string reason{};            ///< why it was retired
   std::vector<Use> uses{};
+  /// Kinds of models that it is for: "image-classifier", "decoder". As a link "family/NAME".
+  std::vector<std::string> families{};
   friend bool operator==(const RecipeEntry&, const RecipeEntry&) = default;
 };
 
@@ -125,8 +127,8 @@ struct BenchmarkSuite {
 [[nodiscard]] MCOMP_WORKFLOW_API Result<Investigation> parse_investigation(std::string_view json);
 [[nodiscard]] MCOMP_WORKFLOW_API Result<BenchmarkSuite> parse_benchmark_suite(std::string_view json);
 
-/// SHA-256 of parameters and inputs: trials with the same one are the same trial, whoever ran them, under what name, and
-/// however they wrote a number ("4", "4.0"). Error: invalid_value for text that is not UTF-8.
+/// SHA-256 of parameters and inputs: trials with the same one are the same trial, whoever ran them, under what name,
+/// and however they wrote a number ("4", "4.0"). Error: invalid_value for text that is not UTF-8.
 [[nodiscard]] MCOMP_WORKFLOW_API Result<std::string> fingerprint(const Experiment& experiment);
 /// SHA-256 of the recipe's canonical JSON: what an experiment names among its inputs, so that it can be asked where a
 /// recipe was used and with what result. Error: corrupt.
@@ -173,8 +175,9 @@ struct DraftInfo {
 };
 
 // Drafts of the kinds "experiment", "target", "decision", "recipe", "investigation" and "suite". The fingerprint is
-// that of an experiment's parameters, of a recipe's JSON, and of a suite. Links: an experiment's artifact, inputs, parent
-// and investigation, a target's suite, a decision's evidence, an investigation's trials. Errors: those of `to_json`.
+// that of an experiment's parameters, of a recipe's JSON, and of a suite. Links: an experiment's artifact, inputs,
+// parent and investigation, a target's suite, a decision's evidence, an investigation's trials, a recipe's families.
+// Errors: those of `to_json`.
 [[nodiscard]] MCOMP_WORKFLOW_API Result<RecordDraft> draft(const Experiment& experiment, const DraftInfo& info);
 [[nodiscard]] MCOMP_WORKFLOW_API Result<RecordDraft> draft(const Target& target, const DraftInfo& info);
 [[nodiscard]] MCOMP_WORKFLOW_API Result<RecordDraft> draft(const Decision& decision, const DraftInfo& info);
