@@ -223,6 +223,7 @@ Result<std::string> to_json(const RecipeEntry& r) {
                {"status", r.status},      {"change", r.change}, {"reason", r.reason}};
   json["recipe"] = std::move(recipe), json["uses"] = std::move(uses);
   if (!r.families.empty()) json["families"] = r.families;
+  if (r.together) json["together"] = true;
   return detail::canonical_text(json);
 }
 
@@ -231,6 +232,7 @@ Result<RecipeEntry> parse_recipe_entry(std::string_view json) {
     r.name = object.text("name"), r.owner = object.text("owner"), r.status = object.text("status");
     r.change = object.text("change"), r.reason = object.text("reason");
     if (object.has("families")) r.families = object.texts("families");
+    r.together = object.boolean("together", false);
     if (const Json* recipe = object.child("recipe")) {
       MCOMP_TRY(text, detail::canonical_text(*recipe));
       r.recipe = text;

@@ -31,7 +31,7 @@ constexpr const char* classifier_w6a8 = R"({
      "activations": {"observer": "mean_squared_error"}},
     {"strategy": "calibrate_temperature"}
   ],
-  "criteria": {"max_accuracy_loss": 0.01, "max_size_ratio": 0.25, "max_ece_increase": 0.01, "min_samples": 1000}
+  "criteria": {"max_accuracy_loss": 0.01, "max_size_ratio": 0.22, "max_ece_increase": 0.01, "min_samples": 1000}
 })";
 
 constexpr const char* classifier_mixed = R"({
@@ -46,7 +46,7 @@ constexpr const char* classifier_mixed = R"({
      "activations": {"observer": "mean_squared_error"}},
     {"strategy": "calibrate_temperature"}
   ],
-  "criteria": {"max_accuracy_loss": 0.01, "max_size_ratio": 0.22, "max_ece_increase": 0.01, "min_samples": 1000}
+  "criteria": {"max_accuracy_loss": 0.01, "max_size_ratio": 0.19, "max_ece_increase": 0.01, "min_samples": 1000}
 })";
 
 constexpr const char* classifier_w4a8 = R"({
@@ -61,7 +61,7 @@ constexpr const char* classifier_w4a8 = R"({
      "activations": {"observer": "mean_squared_error"}},
     {"strategy": "calibrate_temperature"}
   ],
-  "criteria": {"max_accuracy_loss": 0.02, "max_size_ratio": 0.2, "max_ece_increase": 0.02, "min_samples": 1000}
+  "criteria": {"max_accuracy_loss": 0.01, "max_size_ratio": 0.16, "max_ece_increase": 0.01, "min_samples": 1000}
 })";
 
 constexpr const char* decoder_w8 = R"({
@@ -92,18 +92,19 @@ constexpr const char* decoder_mixed = R"({
     {"strategy": "quantize_weights", "method": "gptq", "refine": 10, "target": "residual_sum",
      "budget": {"bits_per_weight": 4.5}}
   ],
-  "criteria": {"max_loss_increase": 0.1, "max_size_ratio": 0.17}
+  "criteria": {"max_loss_increase": 0.1, "max_size_ratio": 0.16}
 })";
 
-constexpr const char* decoder_w4 = R"({
+constexpr const char* decoder_mixed_small = R"({
   "schema": "mcomp-recipe-1",
-  "name": "decoder-w4",
-  "description": "int4 weights in groups of 32 by GPTQ with refinement, fitted so that each layer makes up for what earlier ones have lost",
+  "name": "decoder-mixed-3.5",
+  "description": "3.5 bits a weight in all, scales included: the smallest that still writes like the original",
   "calibration": {"samples": 48, "seed": 1},
   "steps": [
-    {"strategy": "quantize_weights", "format": "int4:g32", "method": "gptq", "refine": 10, "target": "residual_sum"}
+    {"strategy": "quantize_weights", "method": "gptq", "refine": 10, "target": "residual_sum",
+     "budget": {"bits_per_weight": 3.5}}
   ],
-  "criteria": {"max_loss_increase": 0.15, "max_size_ratio": 0.17}
+  "criteria": {"max_loss_increase": 0.3, "max_size_ratio": 0.13}
 })";
 
 ShippedRecipe shipped(std::string id, std::string name, std::string family, const char* json,
@@ -126,7 +127,7 @@ const std::vector<ShippedRecipe>& shipped_recipes() {
       shipped("decoder-w8", "int8 weights in groups", "decoder", decoder_w8, {}),
       shipped("decoder-w5", "int5 weights in groups", "decoder", decoder_w5, {}),
       shipped("decoder-mixed-4.5", "mixed formats of 4.5 bits", "decoder", decoder_mixed, {}),
-      shipped("decoder-w4", "int4 weights in groups", "decoder", decoder_w4, {}),
+      shipped("decoder-mixed-3.5", "mixed formats of 3.5 bits", "decoder", decoder_mixed_small, {}),
   };
   return recipes;
 }

@@ -114,8 +114,11 @@ TEST_CASE("shipped recipes for classifiers keep what they promise on ResNet-20",
   const compress::Model model = compress::load(*weights, graph::cifar_resnet({.depth = 20}).value()).value();
   const compress::Samples calibration = compress::load_samples(*calibration_file).value(),
                           test = compress::load_samples(*test_file).value();
-  const TensorView images = test.images().value();
-  const auto labels = test.labels().value();
+  // Enough for a margin of a point, in a fifth of the time that all of them take.
+  constexpr std::int64_t rows = 2000;
+  const TensorView images = test.images().value().rows(0, rows).value();
+  auto labels = test.labels().value();
+  labels.resize(rows);
   const auto before = predictions(model, images);
   for (const ShippedRecipe& shipped : of_family("image-classifier")) {
     const compress::Recipe recipe = recipe_of(shipped);

@@ -84,6 +84,8 @@ struct RecipeEntry {
   std::vector<Use> uses{};
   /// Kinds of models that it is for: "image-classifier", "decoder". As a link "family/NAME".
   std::vector<std::string> families{};
+  bool together =
+      false; ///< its changes belong together: it is tried though more than one step differs from what serves
   friend bool operator==(const RecipeEntry&, const RecipeEntry&) = default;
 };
 
