@@ -20,19 +20,20 @@ struct Case {
 };
 
 const Case cases[] = {
-    {R"({"strategy": "fold_batch_norm"}, {"strategy": "quantize"})", false, "sha256:"},
+    {R"({"strategy": "fold_batch_norm"}, {"strategy": "quantize"})", false,
+     "sha256:50a0e7cf2c35b4902003c8648866c10da2f64eee2775ff5754159e9465880469"},
     {R"({"strategy": "fold_batch_norm"}, {"strategy": "quantize", "weights": {"method": "gptq", "refine": 3,
         "target": "residual_sum", "budget": {"bits_per_weight": 5, "samples": 8}},
         "activations": {"observer": "mean_squared_error"}})",
-     false, "sha256:"},
+     false, "sha256:c592373df12c82a2c0c6a024665d0a8427b763f5337f2065ffab1ab3c82a1a10"},
     {R"({"strategy": "prune_filters", "fraction": 0.25}, {"strategy": "fold_batch_norm"}, {"strategy": "equalize"},
         {"strategy": "quantize", "weights": {"dtype": "int4", "method": "adaround"}}, {"strategy": "bias_correction"})",
-     false, "sha256:"},
+     false, "sha256:ea3337ca02a0bf279028e7c5cbb0e90b32d4d0a347b0433a37af00485921dcff"},
     {R"({"strategy": "rotate"}, {"strategy": "quantize_weights", "format": "int4:g16", "method": "gptq", "refine": 3})",
-     true, "sha256:"},
+     true, "sha256:e0edf623c6054c8ec25c78644d2b61a62359d8133ab9ac42f55d4106ed8e3202"},
     {R"({"strategy": "quantize_weights", "method": "gptq", "refine": 3, "target": "residual_sum",
         "budget": {"bits_per_weight": 4.5, "samples": 8}})",
-     true, "sha256:"},
+     true, "sha256:72edb22a86e10a41ad1e674435f4ea1685b24f63598f743e93ff59795596f1bf"},
 };
 
 /// Of an artifact of weights, recipe and plan. What may differ between two versions of the library is not part of it.
