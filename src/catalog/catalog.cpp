@@ -98,7 +98,7 @@ Result<Record> put_record(Database& database, LogAppender& log, const RecordDraf
     return bad_draft(draft, "it has more than 1000 links, or an empty one", "name what it refers to");
   std::vector<std::string> links = draft.links;
   std::ranges::sort(links);
-  links.erase(std::ranges::unique(links).begin(), links.end());
+  links.erase(std::unique(links.begin(), links.end()), links.end()); // Clang 14 cannot compile std::ranges::unique
   const RecordEvent said{.kind = draft.kind,
                          .id = draft.id,
                          .version = newest + 1,
