@@ -323,7 +323,8 @@ Result<std::vector<Record>> already_run(const Catalog& catalog, const Experiment
   MCOMP_TRY(mark, fingerprint(experiment));
   MCOMP_TRY(records, catalog.find({.kind = "experiment", .fingerprint = mark, .limit = 1000}));
   // One that failed or still runs says nothing yet: whoever has an answer comes first.
-  std::ranges::stable_partition(records, [](const Record& r) { return r.status == "won" || r.status == "lost"; });
+  std::stable_partition(records.begin(), records.end(),
+                        [](const Record& r) { return r.status == "won" || r.status == "lost"; });
   return records;
 }
 
