@@ -86,7 +86,7 @@ onednn3_build() {
 onednn3_tests() { ctest --test-dir build/static -R '^kernels' --no-tests=error --output-on-failure -j "$jobs"; }
 consumers() { test/consumer/run.sh build/consumer --shared build/release --static build/static; }
 packaging() { test/packaging.sh build/packaging "$shared_folder/tools"; }
-reproducible() { test/reproducible.sh build/reproducible --shared build/release; }
+reproducible() { test/reproducible.sh build/reproducible --sample build/release; }
 abi() {
   test/abi.sh
   cmake/packaging/abi_check.sh || [ $? = 3 ] # 3: nothing was released yet

@@ -71,6 +71,15 @@ int main(int argc, char** argv) {
   sub->add_option("first", what)->required();
   sub->add_option("second", other)->required();
 
+  sub = add(app, command, "lineage", "Where an artifact comes from, and what became of it",
+            [&](Registry& r) { return r.lineage(what); });
+  sub->add_option("artifact", what)->required();
+  std::int64_t since = 0;
+  sub = add(app, command, "changelog", "What has changed, as Markdown", [&](Registry& r) { return r.changelog(since); });
+  sub->add_option("--since", since, "Seconds since 1970, UTC")->check(CLI::NonNegativeNumber);
+  add(app, command, "recipes", "Takes the recipes that come with the library into the catalogue",
+      [&](Registry& r) { return r.install_recipes(); });
+
   Registry::Key key;
   sub = add(app, command, "keygen", "Makes a key to sign with", [&](Registry& r) { return r.make_key(key); });
   sub->add_option("name", key.name, "Of its holder, without white space")->required();

@@ -9,7 +9,10 @@
 #include <chrono>
 #include <cstring>
 
+#include "mcomp/catalog/changelog.hpp"
 #include "mcomp/catalog/exports.hpp"
+#include "mcomp/catalog/lineage.hpp"
+#include "mcomp/catalog/shipped_recipes.hpp"
 #include "mcomp/core/file.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/core/version.hpp"
@@ -335,6 +338,38 @@ Result<ExitStatus> Registry::compare(const std::string& first, const std::string
   report_->keep("differences", std::move(rows));
   print(lines.size() == 1 ? "They are the same artifact." : table(std::move(lines)));
   return ExitStatus::done;
+}
+
+Result<ExitStatus> Registry::lineage(const std::string& what) {
+  const auto id = find(what);
+  if (!id) return id.error();
+  const auto line = artifact_lineage(catalog_, *id);
+  if (!line) return line.error();
+  const auto json = to_json(*line);
+  if (!json) return json.error();
+  report_->keep("lineage", Json::parse(*json));
+  print(to_string(*line));
+  return ExitStatus::done;
+}
+
+Result<ExitStatus> Registry::changelog(std::int64_t since) {
+  const auto entries = catalog::changelog(catalog_, {.since = since});
+  if (!entries) return entries.error();
+  const auto json = to_json(*entries);
+  if (!json) return json.error();
+  report_->keep("changelog", Json::parse(*json)["entries"]);
+  print(to_markdown(*entries));
+  return ExitStatus::done;
+}
+
+Result<ExitStatus> Registry::install_recipes() {
+  const auto records = install_shipped_recipes(catalog_, place_.author, now());
+  if (!records) return records.error();
+  Json ids = Json::array();
+  for (const Record& record : *records) ids.push_back(record.id);
+  report_->keep("installed", std::move(ids));
+  print(records->empty() ? std::string("All of them are there.") : fmt::format("{} recipes put.", records->size()));
+  return list("recipe", {}, 100);
 }
 
 Result<ExitStatus> Registry::make_key(const Key& what) {

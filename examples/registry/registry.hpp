@@ -39,6 +39,9 @@ class Registry {
   mcomp::Result<ExitStatus> list(const std::string& kind, const std::string& text, std::int64_t limit);
   mcomp::Result<ExitStatus> show(const std::string& what);
   mcomp::Result<ExitStatus> compare(const std::string& first, const std::string& second);
+  mcomp::Result<ExitStatus> lineage(const std::string& what);
+  mcomp::Result<ExitStatus> changelog(std::int64_t since);
+  mcomp::Result<ExitStatus> install_recipes();
 
   struct Key {
     std::string name;

@@ -21,6 +21,8 @@ namespace detail {
 
 namespace {
 
+constexpr std::size_t most_links = 1000;
+
 /// Record columns and the event behind them.
 constexpr const char* record_columns = "SELECT r.kind, r.id, r.version, r.status, r.seq, e.leaf, e.body FROM record r"
                                        " JOIN event e ON e.seq = r.seq";
@@ -53,6 +55,7 @@ Result<Record> read_record(const Row& row) {
   record.author = logged.event->actor;
   record.time = logged.event->time;
   record.body = said->value;
+  record.links = said->links;
   return record;
 }
 
@@ -91,6 +94,11 @@ Result<Record> put_record(Database& database, LogAppender& log, const RecordDraf
     return Error(ErrorCode::version_mismatch, fmt::format("record {}/{}", draft.kind, draft.id),
                  fmt::format("version {} is there, {} was expected", newest, draft.expected_version),
                  "read it again, and change what is there now");
+  if (draft.links.size() > most_links || std::ranges::find(draft.links, std::string()) != draft.links.end())
+    return bad_draft(draft, "it has more than 1000 links, or an empty one", "name what it refers to");
+  std::vector<std::string> links = draft.links;
+  std::ranges::sort(links);
+  links.erase(std::ranges::unique(links).begin(), links.end());
   const RecordEvent said{.kind = draft.kind,
                          .id = draft.id,
                          .version = newest + 1,
@@ -99,7 +107,8 @@ Result<Record> put_record(Database& database, LogAppender& log, const RecordDraf
                          .status = draft.status,
                          .fingerprint = draft.fingerprint,
                          .value = draft.body,
-                         .approvals = {approvals.begin(), approvals.end()}};
+                         .approvals = {approvals.begin(), approvals.end()},
+                         .links = links};
   MCOMP_TRY(body, to_body(said));
   Event event{.kind = std::string(record_kind),
               .subject = draft.kind + "/" + draft.id,
@@ -124,6 +133,11 @@ Result<Record> put_record(Database& database, LogAppender& log, const RecordDraf
                    {draft.kind, draft.id, said.version, draft.name, search_text(draft.name, draft.id), draft.owner,
                     draft.status, draft.fingerprint, draft.time, static_cast<std::int64_t>(index)}));
   static_cast<void>(made);
+  for (const std::string& link : links) {
+    MCOMP_TRY(linked,
+              database.run("INSERT INTO link (target, seq) VALUES ($1, $2)", {link, static_cast<std::int64_t>(index)}));
+    static_cast<void>(linked);
+  }
   MCOMP_TRY(value, canonical_value(draft.body));
   return Record{.kind = draft.kind,
                 .id = draft.id,
@@ -135,7 +149,8 @@ Result<Record> put_record(Database& database, LogAppender& log, const RecordDraf
                 .author = draft.author,
                 .time = draft.time,
                 .body = value,
-                .event = index};
+                .event = index,
+                .links = links};
 }
 
 std::string search_text(std::string_view name, std::string_view id) {
@@ -257,7 +272,7 @@ std::string pattern_of(std::string_view text) {
 
 /// Only what is asked for stands in the statement, so that the index for it is used.
 Condition condition_of(const RecordQuery& query) {
-  Condition condition{" WHERE r.kind = $1 AND r.latest = 1", {query.kind}};
+  Condition condition{query.all_versions ? " WHERE r.kind = $1" : " WHERE r.kind = $1 AND r.latest = 1", {query.kind}};
   const auto add = [&](const char* sql, Value value) {
     condition.values.push_back(std::move(value));
     condition.sql += fmt::format(fmt::runtime(sql), condition.values.size());
@@ -267,6 +282,7 @@ Condition condition_of(const RecordQuery& query) {
   if (!query.fingerprint.empty()) add(" AND r.fingerprint = ${}", query.fingerprint);
   if (query.since) add(" AND r.time >= ${}", *query.since);
   if (query.until) add(" AND r.time < ${}", *query.until);
+  if (!query.links_to.empty()) add(" AND r.seq IN (SELECT l.seq FROM link l WHERE l.target = ${})", query.links_to);
   if (!query.text.empty()) add(" AND r.search LIKE ${} ESCAPE '\\'", pattern_of(query.text));
   return condition;
 }
@@ -295,46 +311,6 @@ Result<std::int64_t> Catalog::count(const RecordQuery& query) const {
                                         return {};
                                       }));
   return count;
-}
-
-Result<std::uint64_t> Catalog::redact(std::uint64_t target, const std::string& author, std::int64_t time,
-                                      const std::string& reason) {
-  const std::lock_guard lock(state_->mutex);
-  Database& database = *state_->database;
-  MCOMP_TRY(transaction, Transaction::writing(database));
-  MCOMP_TRY(logged, detail::read_event(database, target));
-  const auto refused = [&](const char* rule) {
-    return Error(ErrorCode::invalid_argument, fmt::format("event {}", target), rule, "leave it in the log");
-  };
-  if (!logged.event) return refused("it is redacted already");
-  const std::string& kind = logged.event->kind;
-  if (kind == detail::alias_kind || kind == detail::redaction_kind)
-    return refused("such events are what the log is for");
-  if (kind == detail::record_kind) {
-    MCOMP_TRY(said, detail::parse_record_event(logged.event->body));
-    if (said.kind == detail::governance_kind) return refused("governance is what approvals are judged by");
-  }
-  const auto seq = static_cast<std::int64_t>(target);
-  MCOMP_TRY(gone, database.run("UPDATE event SET body = NULL WHERE seq = $1", {seq}));
-  MCOMP_TRY(blank,
-            database.run("UPDATE record SET name = '', search = '', owner = '', fingerprint = '', time = 0, status = $1"
-                         " WHERE seq = $2",
-                         {std::string(detail::redacted_status), seq}));
-  static_cast<void>(gone), static_cast<void>(blank);
-  MCOMP_TRY(body, detail::to_body(detail::RedactionEvent{target, to_hex(logged.leaf), reason}));
-  MCOMP_TRY(text, to_json(Event{.kind = std::string(detail::redaction_kind),
-                                .subject = fmt::format("event {}", target),
-                                .actor = author,
-                                .time = time,
-                                .body = body,
-                                .salt = {}}));
-  MCOMP_TRY(log, detail::LogAppender::begin(database));
-  MCOMP_TRY(index, log.append(text));
-  MCOMP_CHECK(log.finish());
-  MCOMP_CHECK(transaction.commit());
-  // The bytes are still in the write-ahead log of the database until it is emptied.
-  MCOMP_CHECK(database.forget_deleted());
-  return index;
 }
 
 std::string to_string(const Record& record) {

@@ -51,6 +51,7 @@ Result<std::string> to_body(const RecordEvent& event) {
     MCOMP_TRY(approvals, envelopes_json(event.approvals));
     json["approvals"] = std::move(approvals);
   }
+  if (!event.links.empty()) json["links"] = event.links;
   return canonical_text(json);
 }
 
@@ -65,7 +66,9 @@ Result<RecordEvent> parse_record_event(const std::string& body) {
                     .status = object.text("status"),
                     .fingerprint = object.text("fingerprint"),
                     .value = {},
-                    .approvals = {}};
+                    .approvals = {},
+                    .links = {}};
+  if (object.has("links")) event.links = object.texts("links");
   const Json* value = object.child("value");
   const Json& approvals = list_or_none(object, "approvals");
   MCOMP_CHECK(object.finish());

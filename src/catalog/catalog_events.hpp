@@ -24,6 +24,7 @@ struct RecordEvent {
   std::string name, owner, status, fingerprint;
   std::string value; ///< canonical JSON
   std::vector<Envelope> approvals;
+  std::vector<std::string> links; ///< sorted, each once
 };
 [[nodiscard]] Result<std::string> to_body(const RecordEvent& event);
 [[nodiscard]] Result<RecordEvent> parse_record_event(const std::string& body);

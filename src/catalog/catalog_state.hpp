@@ -30,6 +30,8 @@ class LogAppender {
   [[nodiscard]] static Result<LogAppender> begin(Database& database);
   /// The index of the event of this canonical text.
   [[nodiscard]] Result<std::uint64_t> append(const std::string& text);
+  /// The index of the next event.
+  [[nodiscard]] std::uint64_t size() const noexcept { return frontier_.size(); }
   [[nodiscard]] Status finish();
 
  private:

@@ -1,5 +1,6 @@
 // Everything in the database held against the log, and the log against itself.
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -146,6 +147,15 @@ class Verification {
           return {};
         }));
     if (!found) problem(index, where, "it is not what its event says, or missing");
+    std::vector<std::string> links;
+    MCOMP_CHECK(database_.query("SELECT target FROM link WHERE seq = $1", {static_cast<std::int64_t>(index)},
+                                [&](const Row& row) -> Status {
+                                  links.push_back(row.text(0));
+                                  return {};
+                                }));
+    std::ranges::sort(links);
+    if (links != said->links) problem(index, where, "its links are not those that its event says");
+    links_ += std::ssize(said->links);
     if (said->kind == detail::governance_kind) return check_governance(index, event, *said);
     return {};
   }
@@ -231,6 +241,7 @@ class Verification {
     MCOMP_TRY(records, count("SELECT count(*) FROM record"));
     MCOMP_TRY(aliases, count("SELECT count(*) FROM alias"));
     MCOMP_TRY(nonces, count("SELECT count(*) FROM nonce"));
+    MCOMP_TRY(links, count("SELECT count(*) FROM link"));
     MCOMP_TRY(marks, count("SELECT count(*) FROM record r WHERE r.latest <> CASE WHEN r.version ="
                            " (SELECT max(m.version) FROM record m WHERE m.kind = r.kind AND m.id = r.id)"
                            " THEN 1 ELSE 0 END"));
@@ -238,6 +249,7 @@ class Verification {
       problem(std::nullopt, "records", fmt::format("{} are there, the log knows {}", records, report_.records));
     if (aliases != report_.aliases)
       problem(std::nullopt, "aliases", fmt::format("{} are there, the log knows {}", aliases, report_.aliases));
+    if (links != links_) problem(std::nullopt, "links", fmt::format("{} are there, the log knows {}", links, links_));
     if (nonces != std::ssize(nonces_))
       problem(std::nullopt, "approvals", fmt::format("{} are spent, the log knows {}", nonces, nonces_.size()));
     if (marks != 0)
@@ -255,6 +267,7 @@ class Verification {
   std::optional<Governance> governance_;
   std::map<std::string, std::vector<detail::AliasStep>> aliases_;
   std::set<std::string, std::less<>> nonces_;
+  std::int64_t links_ = 0;
 };
 
 } // namespace

@@ -1,10 +1,10 @@
 #include "mcomp/catalog/exports.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "catalog/canonical.hpp"
+#include "catalog/document_text.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/core/sha256.hpp"
 
@@ -13,6 +13,8 @@ namespace mcomp::inline v0::catalog {
 namespace {
 
 using detail::Json;
+using detail::plain;
+using detail::timestamp;
 
 Error bad(const std::string& subject, const std::string& rule, const char* remedy) {
   return Error(ErrorCode::invalid_argument, subject, rule, remedy);
@@ -23,17 +25,6 @@ constexpr std::int64_t end_of_9999 = 253'402'300'799;
 Status check_time(std::int64_t seconds) {
   if (seconds >= 0 && seconds <= end_of_9999) return {};
   return bad("time", fmt::format("{} is not within the years 1970 to 9999", seconds), "pass seconds since 1970");
-}
-
-/// RFC 3339 in UTC, of a time that was checked.
-std::string timestamp(std::int64_t seconds) {
-  const std::chrono::sys_seconds time{std::chrono::seconds(seconds)};
-  const auto day = std::chrono::floor<std::chrono::days>(time);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss clock(time - day);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
-                     clock.minutes().count(), clock.seconds().count());
 }
 
 Status check(const ArtifactDescription& a) {
@@ -76,20 +67,6 @@ Json hashes(const std::string& hex) {
 
 Json property(const std::string& name, const std::string& value) {
   return {{"name", name}, {"value", value}};
-}
-
-/// A name as text of a Markdown table or paragraph: nothing in it is markup or leaves its line.
-std::string plain(std::string_view text) {
-  std::string result;
-  for (const char c : text) {
-    if (c == '\n' || c == '\r' || c == '\t') {
-      result += ' ';
-      continue;
-    }
-    if (std::string_view("\\`*_{}[]<>#|~").find(c) != std::string_view::npos) result += '\\';
-    result += c;
-  }
-  return result;
 }
 
 /// A version 8 UUID (RFC 9562) of bytes that belong to the document, so that the same document has the same one.

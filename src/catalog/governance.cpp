@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "catalog/canonical.hpp"
+#include "catalog/catalog_events.hpp"
 #include "mcomp/core/format.hpp"
 
 namespace mcomp::inline v0::catalog {
@@ -32,6 +33,17 @@ Status check(const Governance& governance) {
       return wrong(subject, "it has no class of change, no roles, no approvals or no age");
     for (std::size_t k = 0; k < i; ++k)
       if (rules[k].change == rules[i].change) return wrong(subject, "there are two for one class of change");
+  }
+  const auto& retention = governance.retention;
+  for (std::size_t i = 0; i < retention.size(); ++i) {
+    const std::string& kind = retention[i].kind;
+    const std::string subject = "retention of " + kind;
+    if (kind.empty() || retention[i].keep_seconds < 0) return wrong(subject, "it has no kind, or a negative time");
+    if (kind == detail::record_kind || kind == detail::alias_kind || kind == detail::redaction_kind ||
+        kind == detail::governance_kind)
+      return wrong(subject, "such events are what the log is for");
+    for (std::size_t k = 0; k < i; ++k)
+      if (retention[k].kind == kind) return wrong(subject, "there are two for one kind");
   }
   return {};
 }
@@ -63,6 +75,14 @@ Result<ApprovalRule> read_rule(const Json& json, const std::string& subject) {
   return rule;
 }
 
+Result<RetentionRule> read_retention(const Json& json, const std::string& subject) {
+  mcomp::detail::ObjectReader object(json, subject + ": retention");
+  RetentionRule rule{.kind = object.text("kind"), .keep_seconds = object.integer("keep_seconds")};
+  rule.personal_only = object.boolean("personal_only", true);
+  MCOMP_CHECK(object.finish());
+  return rule;
+}
+
 } // namespace
 
 Result<std::string> to_json(const Governance& governance) {
@@ -78,7 +98,11 @@ Result<std::string> to_json(const Governance& governance) {
                      {"approvals", rule.approvals},
                      {"four_eyes", rule.four_eyes},
                      {"max_age", rule.max_age}});
-  return detail::canonical_text({{"schema", schema}, {"keys", std::move(keys)}, {"rules", std::move(rules)}});
+  Json json = {{"schema", schema}, {"keys", std::move(keys)}, {"rules", std::move(rules)}};
+  for (const RetentionRule& rule : governance.retention)
+    json["retention"].push_back(
+        {{"kind", rule.kind}, {"keep_seconds", rule.keep_seconds}, {"personal_only", rule.personal_only}});
+  return detail::canonical_text(json);
 }
 
 Result<Governance> Governance::parse(std::string_view text, const std::string& subject) {
@@ -89,6 +113,8 @@ Result<Governance> Governance::parse(std::string_view text, const std::string& s
                  "use the version of the library that wrote it");
   const Json& keys = object.array("keys");
   const Json& rules = object.array("rules");
+  static const Json none = Json::array();
+  const Json& retention = object.has("retention") ? object.array("retention") : none;
   MCOMP_CHECK(object.finish());
   Governance governance;
   for (const Json& item : keys) {
@@ -98,6 +124,10 @@ Result<Governance> Governance::parse(std::string_view text, const std::string& s
   for (const Json& item : rules) {
     MCOMP_TRY(rule, read_rule(item, subject));
     governance.policy.rules.push_back(rule);
+  }
+  for (const Json& item : retention) {
+    MCOMP_TRY(rule, read_retention(item, subject));
+    governance.retention.push_back(rule);
   }
   if (const auto status = check(governance); !status)
     return Error(ErrorCode::corrupt, status.error().subject(), status.error().rule(), status.error().remedy());

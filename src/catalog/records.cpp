@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cmath>
 #include <optional>
 #include <span>
 
@@ -88,8 +90,14 @@ Result<T> parse(std::string_view text, const char* what, std::string_view schema
   return value;
 }
 
+/// Links as records have them: without those that are empty.
+using Links = std::vector<std::string>;
+void link(Links& links, std::string_view kind, const std::string& id) {
+  if (!id.empty()) links.push_back(kind.empty() ? id : fmt::format("{}/{}", kind, id));
+}
+
 template <class T>
-Result<RecordDraft> draft_of(const T& value, std::string kind, std::string name, std::string fingerprint,
+Result<RecordDraft> draft_of(const T& value, std::string kind, std::string name, std::string fingerprint, Links links,
                              const DraftInfo& info) {
   MCOMP_TRY(body, to_json(value));
   return RecordDraft{.kind = std::move(kind),
@@ -101,7 +109,9 @@ Result<RecordDraft> draft_of(const T& value, std::string kind, std::string name,
                      .fingerprint = std::move(fingerprint),
                      .author = info.author,
                      .time = info.time,
-                     .body = body};
+                     .body = body,
+                     .personal = info.personal,
+                     .links = std::move(links)};
 }
 
 } // namespace
@@ -209,20 +219,20 @@ Result<std::string> to_json(const RecipeEntry& r) {
     return Error(ErrorCode::corrupt, "recipe " + r.name, "it is no JSON object", "give the recipe's JSON");
   Json uses = Json::array();
   for (const auto& use : r.uses) uses.push_back({{"where", use.where}, {"result", use.result}});
-  return detail::canonical_text({{"schema", recipe_schema},
-                                 {"name", r.name},
-                                 {"owner", r.owner},
-                                 {"status", r.status},
-                                 {"recipe", std::move(recipe)},
-                                 {"change", r.change},
-                                 {"reason", r.reason},
-                                 {"uses", std::move(uses)}});
+  Json json = {{"schema", recipe_schema}, {"name", r.name},     {"owner", r.owner},
+               {"status", r.status},      {"change", r.change}, {"reason", r.reason}};
+  json["recipe"] = std::move(recipe), json["uses"] = std::move(uses);
+  if (!r.families.empty()) json["families"] = r.families;
+  if (r.together) json["together"] = true;
+  return detail::canonical_text(json);
 }
 
 Result<RecipeEntry> parse_recipe_entry(std::string_view json) {
   return parse<RecipeEntry>(json, "recipe", recipe_schema, [](ObjectReader& object, RecipeEntry& r) -> Status {
     r.name = object.text("name"), r.owner = object.text("owner"), r.status = object.text("status");
     r.change = object.text("change"), r.reason = object.text("reason");
+    if (object.has("families")) r.families = object.texts("families");
+    r.together = object.boolean("together", false);
     if (const Json* recipe = object.child("recipe")) {
       MCOMP_TRY(text, detail::canonical_text(*recipe));
       r.recipe = text;
@@ -278,9 +288,43 @@ Result<BenchmarkSuite> parse_benchmark_suite(std::string_view json) {
   });
 }
 
+namespace {
+
+/// A parameter as it counts: a number however it is written ("4", "4.0", "+4", "1e-3", " .001") is one number.
+std::string same_number(const std::string& text) {
+  std::string_view number = text;
+  while (!number.empty() && number.front() == ' ') number.remove_prefix(1);
+  while (!number.empty() && number.back() == ' ') number.remove_suffix(1);
+  if (number.size() > 1 && number.front() == '+' && number[1] != '-') number.remove_prefix(1);
+  double value = 0;
+  const auto [end, failure] = std::from_chars(number.data(), number.data() + number.size(), value);
+  // Beyond 2^53 two integers may be one double; seeds are such numbers.
+  constexpr double exact = 9007199254740992.0;
+  if (failure != std::errc() || end != number.data() + number.size() || !(std::abs(value) < exact)) return text;
+  return fmt::format("{}", value == 0 ? 0.0 : value);
+}
+
+} // namespace
+
 Result<std::string> fingerprint(const Experiment& e) {
-  MCOMP_TRY(text, detail::canonical_text({{"parameters", object_of(e.parameters)}, {"inputs", object_of(e.inputs)}}));
+  Texts parameters;
+  for (const auto& [name, value] : e.parameters) parameters[name] = same_number(value);
+  MCOMP_TRY(text, detail::canonical_text({{"parameters", object_of(parameters)}, {"inputs", object_of(e.inputs)}}));
   return digest_of(text);
+}
+
+Result<std::string> fingerprint(const RecipeEntry& recipe) {
+  MCOMP_TRY(json, mcomp::detail::parse_json(recipe.recipe, "recipe " + recipe.name));
+  MCOMP_TRY(text, detail::canonical_text(json));
+  return digest_of(text);
+}
+
+Result<std::vector<Record>> already_run(const Catalog& catalog, const Experiment& experiment) {
+  MCOMP_TRY(mark, fingerprint(experiment));
+  MCOMP_TRY(records, catalog.find({.kind = "experiment", .fingerprint = mark, .limit = 1000}));
+  // One that failed or still runs says nothing yet: whoever has an answer comes first.
+  std::ranges::stable_partition(records, [](const Record& r) { return r.status == "won" || r.status == "lost"; });
+  return records;
 }
 
 namespace {
@@ -359,24 +403,36 @@ Result<std::vector<Record>> lineage(const Catalog& catalog, const std::string& e
 
 Result<RecordDraft> draft(const Experiment& experiment, const DraftInfo& info) {
   MCOMP_TRY(mark, fingerprint(experiment));
-  return draft_of(experiment, "experiment", experiment.name, mark, info);
+  Links links;
+  link(links, {}, experiment.artifact);
+  link(links, "experiment", experiment.parent);
+  link(links, "investigation", experiment.investigation);
+  for (const auto& [name, input] : experiment.inputs) link(links, {}, input);
+  return draft_of(experiment, "experiment", experiment.name, mark, std::move(links), info);
 }
 Result<RecordDraft> draft(const Target& target, const DraftInfo& info) {
-  return draft_of(target, "target", target.name, {}, info);
+  Links links;
+  link(links, "suite", target.suite);
+  return draft_of(target, "target", target.name, {}, std::move(links), info);
 }
 Result<RecordDraft> draft(const Decision& decision, const DraftInfo& info) {
-  return draft_of(decision, "decision", decision.title, {}, info);
+  Links links;
+  for (const std::string& evidence : decision.evidence) link(links, {}, evidence);
+  return draft_of(decision, "decision", decision.title, {}, std::move(links), info);
 }
 Result<RecordDraft> draft(const RecipeEntry& recipe, const DraftInfo& info) {
-  MCOMP_TRY(json, mcomp::detail::parse_json(recipe.recipe, "recipe " + recipe.name));
-  MCOMP_TRY(text, detail::canonical_text(json));
-  return draft_of(recipe, "recipe", recipe.name, digest_of(text), info);
+  MCOMP_TRY(mark, fingerprint(recipe));
+  Links links;
+  for (const std::string& family : recipe.families) link(links, "family", family);
+  return draft_of(recipe, "recipe", recipe.name, mark, std::move(links), info);
 }
 Result<RecordDraft> draft(const Investigation& investigation, const DraftInfo& info) {
-  return draft_of(investigation, "investigation", investigation.question, {}, info);
+  Links links;
+  for (const std::string& trial : investigation.trials) link(links, "experiment", trial);
+  return draft_of(investigation, "investigation", investigation.question, {}, std::move(links), info);
 }
 Result<RecordDraft> draft(const BenchmarkSuite& suite, const DraftInfo& info) {
-  return draft_of(suite, "suite", suite.name, suite.fingerprint, info);
+  return draft_of(suite, "suite", suite.name, suite.fingerprint, {}, info);
 }
 
 } // namespace mcomp::inline v0::catalog

@@ -15,8 +15,8 @@ struct Migration {
   std::vector<std::string_view> statements;
 };
 
-const std::array<Migration, 1>& migrations() {
-  static const std::array<Migration, 1> list = {{
+const std::array<Migration, 2>& migrations() {
+  static const std::array<Migration, 2> list = {{
       {"the log, records, aliases, spent nonces",
        {
            // The log: the leaf is SHA-256(0x00 || body); a body that was removed by a redaction is null.
@@ -35,6 +35,12 @@ const std::array<Migration, 1>& migrations() {
            "CREATE TABLE alias (name TEXT NOT NULL, version BIGINT NOT NULL, artifact TEXT NOT NULL,"
            " rollback BIGINT NOT NULL, seq BIGINT NOT NULL UNIQUE REFERENCES event (seq), PRIMARY KEY (name, version))",
            "CREATE TABLE nonce (nonce TEXT NOT NULL PRIMARY KEY, seq BIGINT NOT NULL REFERENCES event (seq))",
+       }},
+      {"links of records",
+       {
+           "CREATE TABLE link (target TEXT NOT NULL, seq BIGINT NOT NULL REFERENCES event (seq),"
+           " PRIMARY KEY (target, seq))",
+           "CREATE INDEX link_by_seq ON link (seq)",
        }},
   }};
   return list;

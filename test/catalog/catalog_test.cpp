@@ -74,7 +74,8 @@ RecordDraft draft(const std::string& id, std::int64_t version = 0) {
           .fingerprint = "f-" + id,
           .author = "ana",
           .time = now,
-          .body = R"({"bits": 4})"};
+          .body = R"({"bits": 4})",
+          .links = {"suite/s1", "experiment/" + id}};
 }
 
 /// A catalogue with something of everything in it.
@@ -107,6 +108,7 @@ std::string everything(const Catalog& catalog) {
       for (const Record& version : catalog.history(kind, record.id).value()) text += fmt::format("  {}\n", version);
     }
     text += fmt::format("{}\n", catalog.count({.kind = kind}).value());
+    text += fmt::format("{}\n", catalog.count({.kind = kind, .links_to = "suite/s1"}).value());
     text += fmt::format("{}\n", catalog.count({.kind = kind, .status = "proposed", .owner = "ana"}).value());
   }
   for (const std::string& name : catalog.aliases().value())

@@ -71,6 +71,20 @@ TEST_CASE("a model is published, approved, promoted, taken back and exported") {
   CHECK(team.run("rollback production --reason slow")["alias"]["artifact"] == one);
   CHECK(team.run("show production")["artifact"]["id"] == one);
 
+  // What happened to the first one: promoted, and gone back to.
+  const json lineage = team.run("lineage " + one)["lineage"];
+  REQUIRE(lineage["aliases"].size() == 2);
+  CHECK(lineage["aliases"][1]["rollback"] == true);
+  const json changes = team.run("changelog")["changelog"];
+  REQUIRE(changes.size() == 4);
+  CHECK(changes[0]["kind"] == "governance");
+  CHECK(changes[1]["approved_by"] == json::array({"ana"}));
+  CHECK(changes[3]["kind"] == "rollback");
+  const std::size_t shipped = team.run("recipes")["installed"].size();
+  CHECK(shipped >= 6);
+  CHECK(team.run("recipes")["installed"].empty());
+  CHECK(team.run("list --kind recipe")["records"].size() == shipped);
+
   CHECK(team.run("verify")["problems"].empty());
   const json exported = team.run("export --documents --archive '" + team.at("all.tar") + "' --log '" +
                                  team.at("audit.jsonl") + "' --key-file '" + team.at("ana.key") + "'");

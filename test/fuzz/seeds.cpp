@@ -13,6 +13,7 @@
 #include "mcomp/calibrate/calibrator.hpp"
 #include "mcomp/catalog/approval.hpp"
 #include "mcomp/catalog/artifact_store.hpp"
+#include "mcomp/catalog/changelog.hpp"
 #include "mcomp/catalog/checkpoint.hpp"
 #include "mcomp/catalog/records.hpp"
 #include "mcomp/core/format.hpp"
@@ -23,6 +24,8 @@
 #include "mcomp/io/compressed_tensors.hpp"
 #include "mcomp/io/gguf_llama.hpp"
 #include "mcomp/io/safetensors.hpp"
+#include "mcomp/loop/cycle.hpp"
+#include "mcomp/loop/trigger.hpp"
 #include "mcomp/monitor/burn_rate.hpp"
 #include "mcomp/monitor/change_detector.hpp"
 #include "mcomp/monitor/metrics_text.hpp"
@@ -379,6 +382,31 @@ void catalog_seeds(Seeds& seeds, const fs::path& scratch) {
              to_json(RecipeEntry{.name = "r", .recipe = "{}", .uses = {{"m", "3x"}}}).value());
   seeds.text("catalog_record", "investigation", to_json(Investigation{.question = "q", .trials = {"e"}}).value());
   seeds.text("catalog_record", "suite", to_json(BenchmarkSuite{.name = "s", .fingerprint = "f", .rows = 2}).value());
+  seeds.text("changelog", "one",
+             to_json(std::vector<ChangelogEntry>{{.event = 1,
+                                                  .time = 1'800'000'000,
+                                                  .kind = "promotion",
+                                                  .subject = "production",
+                                                  .actor = "ci",
+                                                  .approved_by = {"ana"},
+                                                  .text = "production names x"}})
+                 .value());
+  {
+    using namespace mcomp::loop;
+    const Trigger trigger{.kind = TriggerKind::drift, .subject = "region=eu", .reason = "moved", .value = 0.3};
+    seeds.text("loop_state", "trigger", to_json(trigger));
+    seeds.text("loop_state", "rules", to_json(TriggerRules{}));
+    WatchState watched{.drift_row = {{"region=eu", 2}}, .fired = {"manual:r1"}};
+    watched.situation = {.model = "m", .calibration_error = 0.1, .prices = {{"c5.large", 0.085}}};
+    watched.situation.targets = {{.id = "floor", .version = 1, .bound = 0.9}};
+    seeds.text("loop_state", "watch", to_json(watched));
+    CycleState cycle{.trigger = trigger};
+    cycle.options = {.id = "c", .family = "decoder", .recipe = "{}", .budget = {.money = 5.0}};
+    cycle.candidates = {{.id = "c1", .proxies = {{"size", 0.2}}, .margins = {{"max_accuracy_loss", 0.01, 0.001}}}};
+    cycle.attempts = {{.step = "compress c1", .begun = 1}};
+    cycle.rollout = to_json(rollout::begin_rollout("a", "b", 1));
+    seeds.text("loop_state", "cycle", to_json(cycle));
+  }
   seeds.text("canonical_json", "all",
              R"({"b": [1, -2.5e-7, 1e21, true, null, "\u20ac\ud83d\ude00\n\""], "a": {"": {}}})");
 }

@@ -48,6 +48,8 @@ struct RecordDraft {
   std::int64_t time = 0;
   std::string body = "{}"; ///< a JSON object
   bool personal = false;   ///< may hold data of a person: can be redacted without being guessed
+  /// What it refers to: ids of artifacts, fingerprints, other records as "KIND/ID". At most 1000.
+  std::vector<std::string> links{};
 };
 
 struct Record {
@@ -57,18 +59,21 @@ struct Record {
   std::int64_t time = 0;
   std::string body{}; ///< canonical JSON; "{}" where it was redacted
   bool redacted = false;
-  std::uint64_t event = 0; ///< index in the log
+  std::uint64_t event = 0;          ///< index in the log
+  std::vector<std::string> links{}; ///< sorted, each once
   friend bool operator==(const Record&, const Record&) = default;
 };
 
 [[nodiscard]] MCOMP_WORKFLOW_API std::string to_string(const Record& record);
 
-/// Newest versions of records of one kind; empty strings ask for nothing.
+/// Records of one kind; empty strings ask for nothing.
 struct RecordQuery {
   std::string kind;
   std::string status{}, owner{}, fingerprint{};
   std::string text{};                           ///< part of name or id
+  std::string links_to{};                       ///< one of their links
   std::optional<std::int64_t> since{}, until{}; ///< by time, the second not included
+  bool all_versions = false; ///< false: of each record the newest version alone
   std::int64_t limit = 100;
   std::int64_t offset = 0;
 };
@@ -99,6 +104,16 @@ struct Rollback {
   std::string author{};
   std::int64_t time = 0;
   std::string reason{};
+};
+
+/// An event that a rule of retention says is to be deleted.
+struct DueEvent {
+  std::uint64_t index = 0;
+  std::string kind;    ///< of the record, or of the event that is none
+  std::string subject; ///< "experiment/e42", or the event's subject
+  std::int64_t time = 0;
+  std::int64_t since = 0; ///< when it became due
+  friend bool operator==(const DueEvent&, const DueEvent&) = default;
 };
 
 struct CatalogReport {
@@ -156,6 +171,15 @@ class MCOMP_WORKFLOW_API Catalog {
   /// redactions.
   [[nodiscard]] Result<std::uint64_t> redact(std::uint64_t event, const std::string& author, std::int64_t time,
                                              const std::string& reason);
+
+  /// What the rules of retention in force would delete at that time, oldest event first, at most `limit` of them. Reads
+  /// the log once. Error: cancelled.
+  [[nodiscard]] Result<std::vector<DueEvent>> due(std::int64_t now, std::int64_t limit = 1'000'000,
+                                                  const Context& context = {}) const;
+  /// Redacts what is due, as `redact` does, a thousand a transaction; what was redacted. After a failure in between
+  /// what was done stays done, and the next call goes on. Errors: those of `due` and `redact`.
+  [[nodiscard]] Result<std::vector<DueEvent>> apply_retention(const std::string& author, std::int64_t now,
+                                                              const Context& context = {});
 
   /// Keys, roles and policy in force; empty before the first `govern`.
   [[nodiscard]] Result<Governance> governance() const;

@@ -5,8 +5,7 @@
 //
 //     catalog.put(catalog::draft(experiment, {.id = "e42", .author = "search", .time = now}).value()).value();
 //     auto before = catalog::parse_experiment(catalog.get("experiment", "e42").value().body).value();
-//     auto same   = catalog.find({.kind = "experiment", .fingerprint =
-//     catalog::fingerprint(experiment).value()}).value();
+//     auto same   = catalog::already_run(catalog, experiment).value();
 
 #include <cstdint>
 #include <map>
@@ -83,6 +82,10 @@ struct RecipeEntry {
   std::string change{};            ///< what is new in this version
   std::string reason{};            ///< why it was retired
   std::vector<Use> uses{};
+  /// Kinds of models that it is for: "image-classifier", "decoder". As a link "family/NAME".
+  std::vector<std::string> families{};
+  bool together =
+      false; ///< its changes belong together: it is tried though more than one step differs from what serves
   friend bool operator==(const RecipeEntry&, const RecipeEntry&) = default;
 };
 
@@ -126,9 +129,17 @@ struct BenchmarkSuite {
 [[nodiscard]] MCOMP_WORKFLOW_API Result<Investigation> parse_investigation(std::string_view json);
 [[nodiscard]] MCOMP_WORKFLOW_API Result<BenchmarkSuite> parse_benchmark_suite(std::string_view json);
 
-/// SHA-256 of parameters and inputs: trials with the same one are the same trial, whoever ran them and under what name.
-/// Error: invalid_value for text that is not UTF-8.
+/// SHA-256 of parameters and inputs: trials with the same one are the same trial, whoever ran them, under what name,
+/// and however they wrote a number ("4", "4.0"). Error: invalid_value for text that is not UTF-8.
 [[nodiscard]] MCOMP_WORKFLOW_API Result<std::string> fingerprint(const Experiment& experiment);
+/// SHA-256 of the recipe's canonical JSON: what an experiment names among its inputs, so that it can be asked where a
+/// recipe was used and with what result. Error: corrupt.
+[[nodiscard]] MCOMP_WORKFLOW_API Result<std::string> fingerprint(const RecipeEntry& recipe);
+
+/// Trials that are the same as this one, those with an outcome first: to be asked before it is run. Errors: those of
+/// `fingerprint` and `Catalog::find`.
+[[nodiscard]] MCOMP_WORKFLOW_API Result<std::vector<Record>> already_run(const Catalog& catalog,
+                                                                         const Experiment& experiment);
 
 /// What is different between two trials. Values that only one of them has are absent on the other side.
 struct ExperimentComparison {
@@ -162,10 +173,13 @@ struct DraftInfo {
   std::string author;
   std::int64_t time = 0;
   std::int64_t expected_version = 0;
+  bool personal = false; ///< may hold data of a person; see RecordDraft
 };
 
 // Drafts of the kinds "experiment", "target", "decision", "recipe", "investigation" and "suite". The fingerprint is
-// that of an experiment's parameters, of a recipe's JSON, and of a suite. Errors: those of `to_json`.
+// that of an experiment's parameters, of a recipe's JSON, and of a suite. Links: an experiment's artifact, inputs,
+// parent and investigation, a target's suite, a decision's evidence, an investigation's trials, a recipe's families.
+// Errors: those of `to_json`.
 [[nodiscard]] MCOMP_WORKFLOW_API Result<RecordDraft> draft(const Experiment& experiment, const DraftInfo& info);
 [[nodiscard]] MCOMP_WORKFLOW_API Result<RecordDraft> draft(const Target& target, const DraftInfo& info);
 [[nodiscard]] MCOMP_WORKFLOW_API Result<RecordDraft> draft(const Decision& decision, const DraftInfo& info);
