@@ -24,6 +24,16 @@ inline std::string golden(const std::string& room, const std::string& name) {
   return content;
 }
 
+/// Where the schema of the whole text stands, not that of something in it.
+inline std::size_t outer_schema(const std::string& text) {
+  int depth = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    depth += int{text[at] == '{' || text[at] == '['} - int{text[at] == '}' || text[at] == ']'};
+    if (depth == 1 && text.compare(at, 10, "\"schema\":\"") == 0) return at;
+  }
+  return std::string::npos;
+}
+
 /// `read` refuses what a strict reader must, around a text that it takes: an unknown key, another version, a number
 /// that is none, a text that ends early, something else.
 template <class Read> void check_strict(const std::string& text, const Read& read) {
@@ -39,7 +49,7 @@ template <class Read> void check_strict(const std::string& text, const Read& rea
   refused(text.substr(0, text.size() - 1), mcomp::ErrorCode::corrupt);
   refused("[]", mcomp::ErrorCode::corrupt);
   refused("{}", mcomp::ErrorCode::corrupt);
-  const auto schema = text.find("\"schema\":\"");
+  const auto schema = outer_schema(text);
   REQUIRE(schema != std::string::npos);
   std::string other = text;
   other.insert(schema + 10, "not-");

@@ -13,7 +13,7 @@ namespace mcomp::inline v0::rollout {
 
 namespace {
 
-constexpr const char* decision_schema = "mcomp-decision-1";
+constexpr const char* decision_schema = "mcomp-flag-decision-1";
 constexpr const char* context_schema = "mcomp-flag-context-1";
 constexpr const char* route_schema = "mcomp-route-1";
 constexpr const char* assignment_schema = "mcomp-assignment-1";

@@ -198,7 +198,7 @@ TEST_CASE("Decisions, contexts and routes are written for logs", "[rollout]") {
   CHECK(to_json(context) == golden("flag_context"));
   CHECK(to_json(snapshot->decide("ranker", context)) == golden("decision"));
   CHECK(to_json(snapshot->decide("nobody", context)) ==
-        R"({"schema":"mcomp-decision-1","variant":"","reason":")" + to_string(Reason::unknown_flag) + R"("})");
+        R"({"schema":"mcomp-flag-decision-1","variant":"","reason":")" + to_string(Reason::unknown_flag) + R"("})");
   const TrafficPlan plan = TrafficPlan::parse(golden("traffic")).value();
   const auto live = FlagSnapshot::compile({.flags = plan.flags().value()}).value();
   const Attribute eu[] = {{"region", "eu"}};

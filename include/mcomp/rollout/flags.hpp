@@ -146,7 +146,7 @@ struct Decision {
   std::string_view rule_id;   ///< its id
   std::uint32_t position = 0; ///< of the unit in the split
 };
-/// Schema "mcomp-decision-1", for logs: it is written only, since the views belong to a snapshot.
+/// Schema "mcomp-flag-decision-1", for logs: it is written only, since the views belong to a snapshot.
 [[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const Decision& decision);
 
 /// A flag's key with its hash: where a flag is asked for often, make it once.
