@@ -182,6 +182,18 @@ DriftLevel DriftDetectionMethod::add(bool error) noexcept {
   return rate_ + deviation > least_rate_ + options_.warning * least_deviation_ ? DriftLevel::warning : DriftLevel::none;
 }
 
+std::string to_string(Shift shift) {
+  switch (shift) {
+  case Shift::none:
+    return "none";
+  case Shift::up:
+    return "up";
+  case Shift::down:
+    return "down";
+  }
+  return "unknown";
+}
+
 Result<Cusum> Cusum::create(const CusumOptions& o) {
   if (!std::isfinite(o.mean)) return bad("mean", o.mean, "pass the mean in control");
   if (!(std::isfinite(o.deviation) && o.deviation > 0))

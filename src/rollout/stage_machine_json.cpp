@@ -13,6 +13,8 @@ namespace {
 constexpr const char* policy_schema = "mcomp-rollout-policy-1";
 constexpr const char* state_schema = "mcomp-rollout-state-1";
 constexpr const char* event_schema = "mcomp-rollout-event-1";
+constexpr const char* action_schema = "mcomp-rollout-action-1";
+constexpr const char* transition_schema = "mcomp-rollout-transition-1";
 
 using detail::Json;
 using detail::ObjectReader;
@@ -41,6 +43,9 @@ constexpr Names<EventKind, 12> kinds = {{{EventKind::start, "start"},
                                          {EventKind::clock, "clock"},
                                          {EventKind::restart, "restart"},
                                          {EventKind::breakdown, "breakdown"}}};
+
+constexpr Names<RolloutAction::Kind, 2> action_kinds = {
+    {{RolloutAction::Kind::set_traffic, "set_traffic"}, {RolloutAction::Kind::notify, "notify"}}};
 
 template <class Value, std::size_t n> std::string name_of(const Names<Value, n>& names, Value value) {
   for (const auto& [known, name] : names)
@@ -240,6 +245,57 @@ std::string to_json(const RolloutEvent& event) {
   if (event.verdict != Gate::no_data || event.kind == EventKind::gate) json["verdict"] = to_string(event.verdict);
   add("approver", event.approver);
   add("role", event.role);
+  return detail::dumped(json);
+}
+
+Result<RolloutAction> RolloutAction::parse(std::string_view text, const std::string& subject) {
+  MCOMP_TRY(json, detail::parse_json(text, subject));
+  ObjectReader object(json, subject);
+  MCOMP_CHECK(detail::check_schema(object, subject, action_schema));
+  RolloutAction action;
+  if (!object.has("kind")) object.fail("kind", "the key is missing", "add it");
+  action.kind = named(object, "kind", action_kinds, Kind::notify);
+  action.share = rollout::share(object, "share", 0);
+  action.shadow = rollout::share(object, "shadow", 0);
+  action.text = object.text("text", "");
+  MCOMP_CHECK(object.finish());
+  return action;
+}
+
+std::string to_json(const RolloutAction& action) {
+  Json json = {{"schema", action_schema}, {"kind", name_of(action_kinds, action.kind)}};
+  if (action.kind == RolloutAction::Kind::set_traffic || action.share != 0) json["share"] = action.share;
+  if (action.kind == RolloutAction::Kind::set_traffic || action.shadow != 0) json["shadow"] = action.shadow;
+  if (!action.text.empty()) json["text"] = action.text;
+  return detail::dumped(json);
+}
+
+Result<Transition> Transition::parse(std::string_view text, const std::string& subject) {
+  MCOMP_TRY(json, detail::parse_json(text, subject));
+  ObjectReader object(json, subject);
+  MCOMP_CHECK(detail::check_schema(object, subject, transition_schema));
+  Transition transition;
+  if (const Json* child = object.child("state")) {
+    MCOMP_TRY(read, RolloutState::parse(detail::dumped(*child), object.where("state")));
+    transition.state = std::move(read);
+  } else {
+    object.fail("state", "the key is missing", "add it");
+  }
+  for (const Json& child : object.array("actions")) {
+    MCOMP_TRY(read, RolloutAction::parse(detail::dumped(child),
+                                         fmt::format("{}: {}", object.where("actions"), transition.actions.size())));
+    transition.actions.push_back(std::move(read));
+  }
+  transition.refusal = object.text("refusal", "");
+  MCOMP_CHECK(object.finish());
+  return transition;
+}
+
+std::string to_json(const Transition& transition) {
+  Json actions = Json::array();
+  for (const RolloutAction& action : transition.actions) actions.push_back(Json::parse(to_json(action)));
+  Json json = {{"schema", transition_schema}, {"state", Json::parse(to_json(transition.state))}, {"actions", actions}};
+  if (!transition.refusal.empty()) json["refusal"] = transition.refusal;
   return detail::dumped(json);
 }
 

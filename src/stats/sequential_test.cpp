@@ -10,31 +10,18 @@
 #include "stats/beta_mixture.hpp"
 #include "stats/interval.hpp"
 #include "stats/root.hpp"
+#include "stats/stakes.hpp"
 
 namespace mcomp::inline v0::stats {
 
 namespace {
 
-/// Capital beyond this proves anything; it stops growing there, which can only understate the evidence.
-constexpr double most_capital = 1e280;
+using detail::most_capital;
+using detail::stakes;
 
 /// The k-th bet as a part of the largest one that cannot ruin: .98, then smaller by sqrt(2) each.
 double bet_size(std::size_t k) {
   return 0.98 * std::exp2(-0.5 * static_cast<double>(k));
-}
-
-/// Stakes on bets whose sizes fall by sqrt(2) each: .2 spread evenly, .8 normal on the logarithm with a deviation of
-/// one octave around the size that is best for the plan. They add up to 1.
-template <std::size_t N> std::array<double, N> stakes(double largest, double best) {
-  std::array<double, N> weights;
-  const double centre = std::clamp(2 * std::log2(largest / best), 0.0, static_cast<double>(N - 1));
-  double sum = 0;
-  for (std::size_t k = 0; k < N; ++k) {
-    const double octaves = 0.5 * (static_cast<double>(k) - centre);
-    sum += weights[k] = std::exp(-0.5 * octaves * octaves);
-  }
-  for (double& weight : weights) weight = 0.2 / static_cast<double>(N) + 0.8 * weight / sum;
-  return weights;
 }
 
 Status check_planned(double planned, const char* name) {
@@ -128,6 +115,29 @@ void SequentialPairedDifference::update(bool baseline_right, bool candidate_righ
   if (sum > most_capital)
     for (std::size_t k = 0; k < n; ++k) capital_[k] = std::min(capital_[k], most_capital / static_cast<double>(n));
   evidence_.update(sum);
+}
+
+Status SequentialPairedDifference::update(const PairedCounts& counts) {
+  constexpr std::int64_t most = std::int64_t{1} << 53;
+  for (const std::int64_t count :
+       {counts.both_right, counts.only_baseline_right, counts.only_candidate_right, counts.both_wrong})
+    if (count < 0 || count > most)
+      return Error(ErrorCode::invalid_value, "counts", fmt::format("one is {}", count), "give 0 to 2^53 pairs");
+  if (counts.pairs() == 0) return {};
+  counts_ += counts;
+  const std::array<double, 3> times = {static_cast<double>(counts.only_candidate_right),
+                                       static_cast<double>(counts.both_right + counts.both_wrong),
+                                       static_cast<double>(counts.only_baseline_right)};
+  const std::size_t n = sides_ * bets;
+  double sum = 0;
+  for (std::size_t k = 0; k < n; ++k) {
+    double log_gain = 0;
+    for (std::size_t x = 0; x < 3; ++x) log_gain += times[x] * std::log(factors_[x][k]);
+    const double most_log = std::log(most_capital) - std::log(static_cast<double>(n));
+    sum += capital_[k] = std::exp(std::min(std::log(capital_[k]) + log_gain, most_log));
+  }
+  evidence_.update(sum);
+  return {};
 }
 
 Interval SequentialPairedDifference::loss_interval() const noexcept {

@@ -6,13 +6,10 @@
 #include <fstream>
 #include <thread>
 
-#include <sys/types.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "catalog/archive.hpp"
 #include "catalog/bit_flip.hpp"
 #include "catalog/faults.hpp"
+#include "catalog/killed_process.hpp"
 #include "catch.hpp"
 #include "data.hpp"
 #include "mcomp/core/file.hpp"
@@ -481,27 +478,14 @@ void kill_publishers(int rounds, std::uint64_t seed) {
   Random random(seed);
   int acknowledged = 0, half_written = 0;
   for (int round = 0; round < rounds; ++round) {
-    int ends[2];
-    REQUIRE(::pipe(ends) == 0);
-    const auto calls = static_cast<std::int64_t>(random.below(60));
-    const pid_t child = ::fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-      const mcomp_test::Fault fault(calls, mcomp_test::FaultKind::kill);
-      for (int i = 0;; ++i) {
-        const auto id = store.publish(manifest_of(store, fmt::format("round {} step {}", round, i)));
-        if (!id || !store.tag("current", *id) || ::write(ends[1], id->data() + 7, 64) != 64) ::_exit(1);
-      }
-    }
-    ::close(ends[1]);
-    std::string told;
-    char buffer[4096];
-    for (ssize_t got; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;)
-      told.append(buffer, static_cast<std::size_t>(got));
-    ::close(ends[0]);
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    REQUIRE(WIFSIGNALED(status));
+    const mcomp_test::Death death{.file_call = static_cast<std::int64_t>(random.below(60))};
+    int step = 0;
+    const std::string told = mcomp_test::told_until_killed(death, [&](const auto& tell) {
+      const auto id = store.publish(manifest_of(store, fmt::format("round {} step {}", round, step++)));
+      if (!id || !store.tag("current", *id)) return false;
+      tell(id->substr(7));
+      return true;
+    });
     const auto report = store.verify().value();
     INFO(to_string(report));
     REQUIRE(report.sound());

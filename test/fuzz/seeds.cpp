@@ -26,8 +26,17 @@
 #include "mcomp/io/safetensors.hpp"
 #include "mcomp/loop/cycle.hpp"
 #include "mcomp/loop/trigger.hpp"
+#include "mcomp/monitor/burn_rate.hpp"
+#include "mcomp/monitor/change_detector.hpp"
+#include "mcomp/monitor/metrics_text.hpp"
+#include "mcomp/monitor/online_drift.hpp"
+#include "mcomp/monitor/sketch_window.hpp"
+#include "mcomp/rollout/flagd.hpp"
 #include "mcomp/rollout/flags.hpp"
+#include "mcomp/rollout/guardrail.hpp"
+#include "mcomp/rollout/hash.hpp"
 #include "mcomp/rollout/stage_machine.hpp"
+#include "mcomp/rollout/unleash.hpp"
 #include "mcomp/stats/sketch.hpp"
 #include "property.hpp"
 #include "small_artifact.hpp"
@@ -402,6 +411,55 @@ void catalog_seeds(Seeds& seeds, const fs::path& scratch) {
              R"({"b": [1, -2.5e-7, 1e21, true, null, "\u20ac\ud83d\ude00\n\""], "a": {"": {}}})");
 }
 
+/// Options, counts, answers and decisions of the rooms monitor and rollout.
+void workflow_json_seeds(Seeds& seeds) {
+  using namespace monitor;
+  using namespace rollout;
+  const auto seed = [&](const std::string& name, const auto& value) {
+    seeds.text("workflow_json", name, to_json(value));
+  };
+  const BurnRateOptions burn{.windows = {{600, 60, 5}}};
+  seed("burn_rate", burn);
+  BurnRate rate = BurnRate::create(burn).value();
+  rate.add(10, 90, 10).value();
+  seed("burn_answer", rate.answer(10));
+  seed("heartbeat", HeartbeatOptions{});
+  seed("change_detector", ChangeDetectorOptions{});
+  seed("sketch_windows", SketchWindowOptions{});
+  seed("adwin", AdwinOptions{});
+  seed("page_hinkley", PageHinkleyOptions{});
+  seed("drift_detection", DriftDetectionOptions{});
+  seed("cusum", CusumOptions{});
+  const MetricFamily family{
+      .name = "a",
+      .type = MetricType::counter,
+      .samples = {{.suffix = "_total",
+                   .labels = {{"b", "c"}},
+                   .value = 1,
+                   .timestamp = 2,
+                   .exemplar = MetricExemplar{.labels = {{"d", "e"}}, .value = 1, .timestamp = 3}}}};
+  seeds.text("workflow_json", "metrics", to_json(std::span(&family, 1)).value());
+  seed("guardrail", GuardrailOptions{.accuracy = GroupRule{},
+                                     .accuracy_floor = FloorRule{},
+                                     .confidence = ConfidenceRule{},
+                                     .satisfaction = GroupRule{},
+                                     .satisfaction_floor = FloorRule{},
+                                     .anomaly = AnomalyRule{},
+                                     .burn = burn,
+                                     .heartbeat = HeartbeatOptions{}});
+  seed("counts", GuardrailCounts{.pairs = {.both_right = 1}, .requests = 2, .slow = 1, .baseline = {1, 2}});
+  RolloutEvent start;
+  start.kind = EventKind::rollback;
+  const Transition back = advance(begin_rollout("a", "b", 5), start, RolloutPolicy{});
+  seed("transition", back);
+  seed("action", back.actions.at(0));
+  seed("assignment", Assignment{.arm = "a", .position = 7});
+  seed("flagd_decision", FlagdDecision{.variant = "a", .value = "1", .reason = "STATIC", .error_code = {}});
+  seed("unleash_variant", UnleashVariant{.payload_type = "t", .payload_value = "v", .has_payload = true});
+  seed("unleash_context", UnleashContext{.user_id = "u", .properties = {{"a", "b"}}});
+  seed("launchdarkly", LaunchDarklyRollout{.flag_key = "f", .salt = "s", .seed = 61});
+}
+
 void rollout_seeds(Seeds& seeds) {
   using namespace rollout;
   const Ledger ledger = Ledger::create({{"a", 90}, {"b", 10}}).value().reweighed({{"a", 50}, {"b", 30}}).value();
@@ -481,6 +539,7 @@ int main(int argc, char** argv) {
   texts_seeds(seeds, root / "scratch");
   catalog_seeds(seeds, root / "scratch");
   rollout_seeds(seeds);
+  workflow_json_seeds(seeds);
   fmt::print("{} seeds in {}\n", seeds.count(), root.string());
   return 0;
 }

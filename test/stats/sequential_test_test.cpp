@@ -305,3 +305,28 @@ TEST_CASE("tests refuse options without meaning, and say everything is possible 
   CHECK(SequentialProportion::create().value().interval() == Interval{0, 1, .95});
   CHECK(SequentialPairedDifference::create().value().loss_interval() == Interval{-1, 1, .95});
 }
+
+TEST_CASE("Many pairs at once are as many one by one") {
+  for (const double null : {0.0, 0.02}) {
+    auto one = SequentialPairedDifference::create({.null_loss = null}).value(), many = one;
+    Random random(12);
+    for (int look = 0; look < 20; ++look) {
+      PairedCounts counts;
+      for (int i = 0; i < 40; ++i) {
+        const bool baseline = random.uniform() < 0.9, candidate = random.uniform() < 0.8;
+        one.update(baseline, candidate);
+        ++(baseline ? (candidate ? counts.both_right : counts.only_baseline_right)
+                    : (candidate ? counts.only_candidate_right : counts.both_wrong));
+      }
+      REQUIRE(many.update(counts));
+      CHECK(many.counts() == one.counts());
+      CHECK(many.e_value() == Approx(one.e_value()).epsilon(1e-10));
+    }
+    CHECK_FALSE(many.update(PairedCounts{.both_right = -1}));
+    CHECK(many.counts() == one.counts());
+    // Whatever comes, the evidence is a number.
+    REQUIRE(many.update(PairedCounts{.only_baseline_right = std::int64_t{1} << 50}));
+    CHECK(std::isfinite(many.e_value()));
+    CHECK(many.rejects());
+  }
+}

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mcomp/core/printable.hpp"
@@ -32,7 +33,13 @@ struct BurnRateOptions {
   double resolution_seconds = 30; ///< counts are kept for so long each
   /// Bad and good events of the short window below which it says nothing.
   std::int64_t least_events = 1;
+
+  /// Reads schema "mcomp-burn-rate-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<BurnRateOptions> parse(std::string_view json,
+                                                                        const std::string& subject = "burn rate");
+  friend bool operator==(const BurnRateOptions&, const BurnRateOptions&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const BurnRateOptions& value);
 
 struct WindowBurn {
   double long_rate = 0, short_rate = 0;
@@ -44,8 +51,13 @@ struct BurnAnswer {
   bool fires = false;              ///< one of the windows does
   bool no_data = false;            ///< no window has enough events: never a sign that all is well
   std::vector<WindowBurn> windows; ///< in the order of the options
+
+  /// Reads schema "mcomp-burn-answer-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<BurnAnswer> parse(std::string_view json,
+                                                                   const std::string& subject = "burn answer");
   friend bool operator==(const BurnAnswer&, const BurnAnswer&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const BurnAnswer& value);
 
 /// Counts in a ring; memory is the longest window over the resolution, 16 bytes each. Not safe from several threads.
 class MCOMP_WORKFLOW_API BurnRate {

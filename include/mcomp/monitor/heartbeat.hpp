@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "mcomp/core/printable.hpp"
 #include "mcomp/core/result.hpp"
@@ -23,7 +24,13 @@ enum class Pulse {
 struct HeartbeatOptions {
   double timeout_seconds = 30;       ///< between two beats
   double first_timeout_seconds = 60; ///< until the first one
+
+  /// Reads schema "mcomp-heartbeat-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<HeartbeatOptions> parse(std::string_view json,
+                                                                         const std::string& subject = "heartbeat");
+  friend bool operator==(const HeartbeatOptions&, const HeartbeatOptions&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const HeartbeatOptions& value);
 
 class MCOMP_WORKFLOW_API Heartbeat {
  public:

@@ -68,6 +68,13 @@ struct MetricFamily {
 /// gaugehistogram become gauges, "_created" a gauge of its own, unknown "untyped". Errors: as above.
 [[nodiscard]] MCOMP_WORKFLOW_API Result<std::string> to_prometheus_text(std::span<const MetricFamily> families);
 
+/// The same families as JSON, schema "mcomp-metrics-1"; numbers that JSON has not are the texts "NaN", "+Inf", "-Inf".
+/// Errors: as `to_open_metrics`.
+[[nodiscard]] MCOMP_WORKFLOW_API Result<std::string> to_json(std::span<const MetricFamily> families);
+/// Errors: corrupt, also for families that break the rules of OpenMetrics; version_mismatch.
+[[nodiscard]] MCOMP_WORKFLOW_API Result<std::vector<MetricFamily>>
+parse_metrics_json(std::string_view json, const std::string& subject = "metrics");
+
 } // namespace mcomp::inline v0::monitor
 
 namespace mcomp::inline v0 {

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mcomp/core/printable.hpp"
@@ -34,7 +35,13 @@ struct AdwinOptions {
   std::int64_t least_window = 10; ///< values before the first look
   std::int32_t buckets_a_row = 5; ///< of one size, before two are merged; at most 64
   AdwinVariant variant = AdwinVariant::bifet;
+
+  /// Reads schema "mcomp-adwin-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<AdwinOptions> parse(std::string_view json,
+                                                                     const std::string& subject = "adwin");
+  friend bool operator==(const AdwinOptions&, const AdwinOptions&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const AdwinOptions& value);
 
 /// ADWIN2 (Bifet and Gavalda, SIAM Data Mining 2007): a window as long as its mean stays the same, held as an
 /// exponential histogram of O(log n) buckets; an older part is dropped when its mean differs from that of the rest by
@@ -75,7 +82,13 @@ struct PageHinkleyOptions {
   double tolerance = 0.005;   ///< of a rise that does not matter, >= 0
   double forgetting = 0.9999; ///< factor of what was summed before, within (0, 1]
   std::int64_t least = 30;    ///< values before the first alarm
+
+  /// Reads schema "mcomp-page-hinkley-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<PageHinkleyOptions> parse(std::string_view json,
+                                                                           const std::string& subject = "Page-Hinkley");
+  friend bool operator==(const PageHinkleyOptions&, const PageHinkleyOptions&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const PageHinkleyOptions& value);
 
 /// The test of Page (Biometrika 41, 1954) as Hinkley gave it: s = max(0, forgetting s + x - mean - tolerance), with the
 /// mean of all values since the last alarm, this one included; an alarm where s >= threshold, and all starts anew.
@@ -100,7 +113,13 @@ enum class DriftLevel { none, warning, drift };
 struct DriftDetectionOptions {
   double warning = 2, drift = 3; ///< standard deviations above the best rate; 0 < warning <= drift
   std::int64_t least = 30;       ///< values before the first alarm
+
+  /// Reads schema "mcomp-drift-detection-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<DriftDetectionOptions>
+  parse(std::string_view json, const std::string& subject = "drift detection");
+  friend bool operator==(const DriftDetectionOptions&, const DriftDetectionOptions&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const DriftDetectionOptions& value);
 
 /// DDM (Gama, Medas, Castillo and Rodrigues, SBIA 2004): the rate of errors p with its standard deviation s against the
 /// least p + s that was seen; starts anew after a drift. It does not see errors become rarer.
@@ -124,8 +143,15 @@ struct CusumOptions {
   double deviation = 1; ///< standard deviation in control, > 0
   double slack = 0.5;   ///< half of the shift to be found, in deviations, >= 0
   double limit = 5;     ///< in deviations, > 0: 5 with a slack of .5 gives a false alarm in about 465 normal values
+
+  /// Reads schema "mcomp-cusum-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<CusumOptions> parse(std::string_view json,
+                                                                     const std::string& subject = "cusum");
+  friend bool operator==(const CusumOptions&, const CusumOptions&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const CusumOptions& value);
 enum class Shift { none, up, down };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_string(Shift shift);
 
 /// The two-sided tabular CUSUM (Montgomery, Introduction to Statistical Quality Control, chapter 9). Both sums start
 /// anew after an alarm.
@@ -151,4 +177,5 @@ class MCOMP_WORKFLOW_API Cusum {
 
 namespace mcomp::inline v0 {
 template <> inline constexpr bool enable_format<monitor::DriftLevel> = true;
-}
+template <> inline constexpr bool enable_format<monitor::Shift> = true;
+} // namespace mcomp::inline v0

@@ -7,6 +7,8 @@
 //     double p99 = recent.last(now, 600).value().quantile(0.99).value();   // of ten minutes
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "mcomp/core/result.hpp"
@@ -18,7 +20,13 @@ struct SketchWindowOptions {
   double window_seconds = 60;
   std::int64_t windows = 60; ///< that are kept, at most 10^5
   stats::SketchOptions sketch{};
+
+  /// Reads schema "mcomp-sketch-windows-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<SketchWindowOptions>
+  parse(std::string_view json, const std::string& subject = "sketch windows");
+  friend bool operator==(const SketchWindowOptions&, const SketchWindowOptions&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const SketchWindowOptions& value);
 
 /// Tumbling windows [k w, (k + 1) w). Rings of several threads, shards or processes merge without loss: in any order
 /// they give the same sketches as one ring of all values, as long as no value came too late for one of them. Not safe

@@ -102,8 +102,13 @@ struct Assignment {
   std::string arm{};
   std::uint32_t position = 0;
   bool sticky = false; ///< by an exception, not by the ledger
+
+  /// Reads schema "mcomp-assignment-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<Assignment> parse(std::string_view json,
+                                                                   const std::string& subject = "assignment");
   friend bool operator==(const Assignment&, const Assignment&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const Assignment& value);
 
 /// The exception of the unit where it has one and that arm still owns a position, else the ledger's arm: an arm that
 /// was rolled back to nothing gives up its sticky units too.

@@ -22,8 +22,13 @@ struct FlagdDecision {
   std::string value;      ///< JSON; empty: the caller's own default holds
   std::string reason;     ///< STATIC, TARGETING_MATCH, DEFAULT, DISABLED or ERROR
   std::string error_code; ///< FLAG_NOT_FOUND, or GENERAL where targeting names no variant
+
+  /// Reads schema "mcomp-flagd-decision-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<FlagdDecision> parse(std::string_view json,
+                                                                      const std::string& subject = "flagd decision");
   friend bool operator==(const FlagdDecision&, const FlagdDecision&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const FlagdDecision& value);
 
 /// The flags of one definition, immutable; copies share them, any number of threads may ask.
 class MCOMP_WORKFLOW_API Flagd {

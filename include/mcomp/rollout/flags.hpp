@@ -124,6 +124,9 @@ struct FlagContext {
   std::string_view unit; ///< what is split by; empty: unknown, and splits are passed
   std::span<const Attribute> attributes;
 };
+/// Schema "mcomp-flag-context-1", for logs: it is written only, since everything in it is a view. Numbers that JSON has
+/// not are null.
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const FlagContext& context);
 
 enum class Reason {
   unknown_flag, ///< there is none of that key; the variant is empty
@@ -143,6 +146,8 @@ struct Decision {
   std::string_view rule_id;   ///< its id
   std::uint32_t position = 0; ///< of the unit in the split
 };
+/// Schema "mcomp-flag-decision-1", for logs: it is written only, since the views belong to a snapshot.
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const Decision& decision);
 
 /// A flag's key with its hash: where a flag is asked for often, make it once.
 class FlagKey {

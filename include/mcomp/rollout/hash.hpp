@@ -37,7 +37,13 @@ struct LaunchDarklyRollout {
   std::string flag_key{};
   std::string salt{};
   std::optional<std::int64_t> seed{}; ///< takes the place of key and salt
+
+  /// Reads schema "mcomp-launchdarkly-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<LaunchDarklyRollout>
+  parse(std::string_view json, const std::string& subject = "LaunchDarkly rollout");
+  friend bool operator==(const LaunchDarklyRollout&, const LaunchDarklyRollout&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const LaunchDarklyRollout& value);
 
 /// The bucket in [0, 1]: the first 15 hexadecimal digits of SHA-1("key.salt.attribute") over 0xFFFFFFFFFFFFFFF.
 /// Error: unsupported, where libcrypto refuses SHA-1.

@@ -133,14 +133,25 @@ struct RolloutAction {
   } kind = Kind::notify;
   std::uint32_t share = 0, shadow = 0; ///< parts in 100,000
   std::string text{};
+
+  /// Reads schema "mcomp-rollout-action-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<RolloutAction> parse(std::string_view json,
+                                                                      const std::string& subject = "rollout action");
   friend bool operator==(const RolloutAction&, const RolloutAction&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const RolloutAction& value);
 
 struct Transition {
   RolloutState state;
   std::vector<RolloutAction> actions{};
   std::string refusal{}; ///< why the event changed nothing; empty where it was taken
+
+  /// Reads schema "mcomp-rollout-transition-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<Transition> parse(std::string_view json,
+                                                                   const std::string& subject = "transition");
+  friend bool operator==(const Transition&, const Transition&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const Transition& value);
 
 [[nodiscard]] MCOMP_WORKFLOW_API RolloutState begin_rollout(std::string artifact, std::string baseline,
                                                             std::int64_t time);

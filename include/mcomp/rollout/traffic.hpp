@@ -55,6 +55,8 @@ struct Route {
   bool held_back = false;   ///< the unit keeps the baseline
   std::string_view segment; ///< id of the segment that decided
 };
+/// Schema "mcomp-route-1", for logs: it is written only, since the names belong to a snapshot.
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const Route& route);
 /// No allocation for keys up to 120 bytes.
 [[nodiscard]] MCOMP_WORKFLOW_API Route route(const FlagSnapshot& snapshot, std::string_view key,
                                              const FlagContext& context);

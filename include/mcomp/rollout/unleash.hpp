@@ -27,7 +27,13 @@ struct UnleashContext {
   std::map<std::string, std::string, std::less<>> properties{};
   /// Any 32 bits, drawn by the caller for this decision: what is random here is a function of it.
   std::uint32_t random = 0;
+
+  /// Reads schema "mcomp-unleash-context-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<UnleashContext> parse(std::string_view json,
+                                                                       const std::string& subject = "Unleash context");
+  friend bool operator==(const UnleashContext&, const UnleashContext&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const UnleashContext& value);
 
 struct UnleashVariant {
   std::string name = "disabled";
@@ -35,8 +41,13 @@ struct UnleashVariant {
   bool has_payload = false;
   bool enabled = false;
   bool feature_enabled = false;
+
+  /// Reads schema "mcomp-unleash-variant-1". Errors: corrupt; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<UnleashVariant> parse(std::string_view json,
+                                                                       const std::string& subject = "Unleash variant");
   friend bool operator==(const UnleashVariant&, const UnleashVariant&) = default;
 };
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const UnleashVariant& value);
 
 /// The features of one server, immutable; copies share them, any number of threads may ask.
 class MCOMP_WORKFLOW_API Unleash {
