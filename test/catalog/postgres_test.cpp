@@ -234,6 +234,25 @@ TEST_CASE("after a redaction no query finds what was said, and no row of the pag
   CHECK(found() == 0);
   CHECK(catalog.verify().value().sound());
   REQUIRE(database->run("DROP EXTENSION pageinspect"));
+  // Who may write and not vacuum is told so; the redaction stands.
+  const auto event = catalog.append(note("typed again")).value();
+  for (const std::string& sql :
+       {std::string("CREATE ROLE guest LOGIN"), "GRANT USAGE ON SCHEMA \"" + place.schema() + "\" TO guest",
+        "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA \"" + place.schema() + "\" TO guest"})
+    REQUIRE(database->run(sql));
+  std::string guest = server()->connection();
+  guest.replace(guest.find("user=postgres"), 13, "user=guest");
+  {
+    Catalog other = Catalog::open_postgresql(guest, place.options()).value();
+    const auto redacted = other.redact(event, "dpo", now, "asked to be forgotten");
+    REQUIRE(!redacted);
+    INFO(redacted.error().what());
+    CHECK(redacted.error().rule().starts_with("what was deleted is deleted"));
+    CHECK(!other.events(event, 1).value().at(0).event);
+  }
+  CHECK(catalog.verify().value().sound());
+  REQUIRE(database->run("DROP OWNED BY guest"));
+  REQUIRE(database->run("DROP ROLE guest"));
 }
 
 TEST_CASE("damaged pages of the server are found by the log, and by amcheck where it is installed") {
