@@ -19,6 +19,9 @@ _find_workflow_dependencies = """find_package(SQLite3 REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 target_link_libraries(mcomp::workflow INTERFACE SQLite::SQLite3 OpenSSL::Crypto)
 """
+_find_postgresql = """find_package(PostgreSQL REQUIRED)
+target_link_libraries(mcomp::workflow INTERFACE PostgreSQL::PostgreSQL)
+"""
 
 
 class McompConan(ConanFile):
@@ -34,8 +37,9 @@ class McompConan(ConanFile):
     # in the usual places (Debian: libdnnl-dev), or below the prefix that the environment variable dnnl_ROOT names, for
     # instance from the [buildenv] of a profile. Consumers of the static library need it in the same place.
     options = {"shared": [True, False], "fPIC": [True, False], "with_onednn": [True, False],
-               "with_workflow": [True, False]}
-    default_options = {"shared": False, "fPIC": True, "with_onednn": False, "with_workflow": True}
+               "with_workflow": [True, False], "with_postgresql": [True, False]}
+    default_options = {"shared": False, "fPIC": True, "with_onednn": False, "with_workflow": True,
+                       "with_postgresql": False}
     implements = ["auto_shared_fpic"]
     no_copy_source = True
     exports_sources = "CMakeLists.txt", "LICENSE", "cmake/*", "include/*", "src/*", "!cmake/packaging/*"
@@ -55,10 +59,14 @@ class McompConan(ConanFile):
         if self.options.with_workflow:
             self.requires("sqlite3/[>=3.24 <4]")
             self.requires("openssl/[>=1.1.1 <4]")
+        if self.options.with_postgresql:
+            self.requires("libpq/[>=14 <19]")
 
     def validate(self):
         if self.settings.os == "Windows":
             raise ConanInvalidConfiguration("mcomp needs a POSIX system")
+        if self.options.with_postgresql and not self.options.with_workflow:
+            raise ConanInvalidConfiguration("with_postgresql is a part of with_workflow")
         check_min_cppstd(self, 20)
         oldest = {"gcc": "12", "clang": "14", "apple-clang": "15"}.get(str(self.settings.compiler))
         if oldest and Version(self.settings.compiler.version) < oldest:
@@ -70,6 +78,8 @@ class McompConan(ConanFile):
         toolchain.cache_variables["MCOMP_WITH_ONEDNN"] = bool(self.options.with_onednn)
         toolchain.cache_variables["MCOMP_REQUIRE_ONEDNN"] = bool(self.options.with_onednn)
         toolchain.cache_variables["MCOMP_WITH_WORKFLOW"] = bool(self.options.with_workflow)
+        toolchain.cache_variables["MCOMP_WITH_POSTGRESQL"] = bool(self.options.with_postgresql)
+        toolchain.cache_variables["MCOMP_REQUIRE_POSTGRESQL"] = bool(self.options.with_postgresql)
         for part in ("TESTS", "EXAMPLES", "BENCH"):
             toolchain.cache_variables[f"MCOMP_BUILD_{part}"] = False
         toolchain.generate()
@@ -87,7 +97,8 @@ class McompConan(ConanFile):
             rmdir(self, os.path.join(self.package_folder, *folder))
         linked_by_consumer = self.options.with_workflow and not self.options.shared
         save(self, os.path.join(self.package_folder, _system_dependencies),
-             _find_system_dependencies + (_find_workflow_dependencies if linked_by_consumer else ""))
+             _find_system_dependencies + (_find_workflow_dependencies if linked_by_consumer else "") +
+             (_find_postgresql if linked_by_consumer and self.options.with_postgresql else ""))
 
     def package_info(self):
         self.cpp_info.set_property("cmake_file_name", "mcomp")
@@ -122,6 +133,10 @@ class McompConan(ConanFile):
                 workflow.requires += ["sqlite3::sqlite3", "openssl::crypto"]
             elif self.settings.os in ("Linux", "FreeBSD") and not self.options.shared:
                 workflow.system_libs.extend(["sqlite3", "crypto"])
+            if self.options.with_postgresql and "libpq" in packages:
+                workflow.requires.append("libpq::libpq")
+            elif self.options.with_postgresql and not self.options.shared:
+                workflow.system_libs.append("pq")
 
         if not self.options.shared:
             core.defines = ["MCOMP_STATIC_DEFINE"]

@@ -5,9 +5,10 @@
 set -euo pipefail
 
 build=(cmake g++ ninja-build pkg-config libeigen3-dev libfmt-dev nlohmann-json3-dev libdnnl-dev
-  libsqlite3-dev libssl-dev)
+  libsqlite3-dev libssl-dev libpq-dev)
 examples=("${build[@]}" libcli11-dev zlib1g-dev dataset-fashion-mnist)
-tests=("${examples[@]}" catch2 libbenchmark-dev clang-14 libclang-rt-14-dev ccache python3 python3-jsonschema git abigail-tools)
+tests=("${examples[@]}" catch2 libbenchmark-dev clang-14 libclang-rt-14-dev ccache python3 python3-jsonschema git abigail-tools
+  postgresql)
 # Of the vcpkg and Conan tools that run the port and the recipe.
 tests+=(curl zip unzip patchelf libcurl4 python3-requests python3-urllib3 python3-colorama python3-yaml python3-patch-ng
   python3-fasteners python3-distro python3-jinja2 python3-dateutil)

@@ -59,6 +59,7 @@ eigen/$(pkg-config --modversion eigen3)
 nlohmann_json/$(pkg-config --modversion nlohmann_json)
 sqlite3/$(pkg-config --modversion sqlite3)
 openssl/$(pkg-config --modversion libcrypto)
+libpq/$(pkg-config --modversion libpq)
 END
 # The short form is about the recipe: it compiles with little optimization, in two thirds of the time.
 flags='{"CMAKE_CXX_FLAGS_RELEASE": "-O1 -DNDEBUG"}'
@@ -107,7 +108,7 @@ check "vcpkg: install without features" no_warning vcpkg install 'mcomp[core]' -
 check "vcpkg: a consumer of core without oneDNN" vcpkg_consumer "$VCPKG_INSTALLED" core_only x64-linux
 check "vcpkg: a consumer of all without oneDNN" vcpkg_consumer "$VCPKG_INSTALLED" package x64-linux
 # The README's own command has made the shared package without oneDNN.
-check "conan create: static, with oneDNN" conan create . -o '&:with_onednn=True'
+check "conan create: static, with oneDNN and PostgreSQL" conan create . -o '&:with_onednn=True' -o '&:with_postgresql=True'
 if $long; then
   check "conan create: static" conan create .
   check "conan create: shared, with oneDNN" conan create . -o '&:shared=True' -o '&:with_onednn=True'

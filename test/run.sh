@@ -47,7 +47,7 @@ skip() {
 }
 
 launcher=()
-configure() { cmake --preset "$@" -DMCOMP_WARNINGS_AS_ERRORS=ON -DMCOMP_REQUIRE_ONEDNN=ON "${launcher[@]}"; }
+configure() { cmake --preset "$@" -DMCOMP_WARNINGS_AS_ERRORS=ON -DMCOMP_REQUIRE_ONEDNN=ON -DMCOMP_REQUIRE_POSTGRESQL=ON "${launcher[@]}"; }
 
 dependencies() { test/install_dependencies.sh test; }
 # The real library of a format, to compare with. Required where MCOMP_REQUIRE_ORACLE is set (CI); otherwise taken where npm

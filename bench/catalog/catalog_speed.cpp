@@ -1,7 +1,8 @@
 // How fast the catalogue is: events appended durably in batches, records put, and a million experiments listed,
 // filtered, counted and searched. Prints a table.
 //
-//     bench_catalog_speed [EXPERIMENTS [FOLDER]]     1,000,000 below the system's folder for temporary files
+//     bench_catalog_speed [EXPERIMENTS [FOLDER]]           1,000,000 below the system's folder for temporary files
+//     bench_catalog_speed EXPERIMENTS postgresql://...     in new schemas of that database, which stay
 
 #include <algorithm>
 #include <chrono>
@@ -30,9 +31,24 @@ double seconds_of(const auto& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-void appends(const fs::path& folder, std::size_t batch, bool full_sync) {
-  const fs::path path = folder / fmt::format("events-{}-{}", batch, full_sync);
-  Catalog catalog = Catalog::open(path, {.full_sync = full_sync}).value();
+/// A folder of files, or a server.
+class Place {
+ public:
+  explicit Place(std::string where) : where_(std::move(where)), server_(where_.starts_with("postgres")) {}
+  [[nodiscard]] bool server() const { return server_; }
+  [[nodiscard]] Catalog open(const std::string& name, bool full_sync = true) const {
+    if (!server_) return Catalog::open(fs::path(where_) / name, {.full_sync = full_sync}).value();
+    const PostgresqlOptions options{.schema = fmt::format("bench-{}-{}", ::getpid(), name)};
+    return Catalog::open_postgresql(where_, {.postgresql = options}).value();
+  }
+
+ private:
+  std::string where_;
+  bool server_;
+};
+
+void appends(const Place& place, std::size_t batch, bool full_sync) {
+  Catalog catalog = place.open(fmt::format("events-{}-{}", batch, full_sync), full_sync);
   std::vector<Event> events;
   for (std::size_t i = 0; i < batch; ++i)
     events.push_back({.kind = "rollout-step",
@@ -49,8 +65,8 @@ void appends(const fs::path& folder, std::size_t batch, bool full_sync) {
              1000 * seconds / static_cast<double>(rounds));
 }
 
-void experiments(const fs::path& folder, std::int64_t count) {
-  Catalog catalog = Catalog::open(folder / "experiments").value();
+void experiments(const Place& place, std::int64_t count) {
+  Catalog catalog = place.open("experiments");
   Random random(1);
   std::vector<RecordDraft> drafts;
   const double put = seconds_of([&] {
@@ -102,13 +118,18 @@ void experiments(const fs::path& folder, std::int64_t count) {
 
 int main(int argc, char** argv) {
   const std::int64_t count = argc > 1 ? std::atoll(argv[1]) : 1'000'000;
-  std::string folder = ((argc > 2 ? fs::path(argv[2]) : fs::temp_directory_path()) / "mcomp-bench-XXXXXX").string();
-  if (count < 1 || !mkdtemp(folder.data())) return fmt::print(stderr, "usage: {} [EXPERIMENTS [FOLDER]]\n", argv[0]), 2;
+  std::string where = argc > 2 ? argv[2] : fs::temp_directory_path().string();
+  const bool server = where.starts_with("postgres");
+  if (!server) where += "/mcomp-bench-XXXXXX";
+  if (count < 1 || (!server && !mkdtemp(where.data())))
+    return fmt::print(stderr, "usage: {} [EXPERIMENTS [FOLDER | CONNECTION_STRING]]\n", argv[0]), 2;
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   fmt::print("| what | how much | time (median of 5) |\n| --- | --- | --- |\n");
+  const Place place(where);
   for (const bool full_sync : {true, false})
-    for (const std::size_t batch : {1U, 10U, 100U, 1000U}) appends(folder, batch, full_sync);
-  experiments(folder, count);
-  fs::remove_all(folder);
+    for (const std::size_t batch : {1U, 10U, 100U, 1000U})
+      if (full_sync || !server) appends(place, batch, full_sync);
+  experiments(place, count);
+  if (!server) fs::remove_all(where);
   return 0;
 }

@@ -1,5 +1,5 @@
 // A registry of compressed models on the command line: what a team publishes, approves, serves and takes back, in one
-// catalogue file and one folder of artifacts.
+// catalogue (a file, or a PostgreSQL server) and one folder of artifacts.
 
 #include <cstdio>
 
@@ -27,8 +27,9 @@ int main(int argc, char** argv) {
   Program program("registry", "Publishes, approves, promotes and takes back compressed models.", "registry-report");
   Registry::Place place;
   CLI::App& app = program.options();
-  app.add_option("--catalog", place.catalog, "The catalogue file; made where there is none")->capture_default_str();
-  app.add_option("--store", place.store, "Folder of the artifacts; default: the catalogue's path and .artifacts");
+  app.add_option("--catalog", place.catalog, "A file, made where there is none, or postgresql://...")
+      ->capture_default_str();
+  app.add_option("--store", place.store, "Folder of the artifacts; default: the file's path and .artifacts");
   app.add_option("--author", place.author, "Who does this")->capture_default_str();
   app.add_option("--time", place.time, "Seconds since 1970, UTC; default: now");
   app.add_flag("--json", place.json, "Print the report in place of tables");

@@ -115,7 +115,9 @@ Json metrics_of(const evaluate::Evaluation& evaluation) {
 
 Result<Registry> Registry::open(const Place& place, Report& report) {
   Place full = place;
-  if (full.store.empty()) full.store = full.catalog.string() + ".artifacts";
+  // A connection string names no folder, and may hold a password.
+  const bool server = full.catalog.starts_with("postgresql://") || full.catalog.starts_with("postgres://");
+  if (full.store.empty()) full.store = (server ? "team" : full.catalog) + ".artifacts";
   auto catalog = Catalog::open(full.catalog);
   if (!catalog) return catalog.error();
   auto store = ArtifactStore::open(full.store);

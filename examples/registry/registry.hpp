@@ -13,13 +13,13 @@
 
 namespace example {
 
-/// A catalogue file and the store of its artifacts, and what a team does with them. Each function is a command: it
+/// A catalogue and the store of its artifacts, and what a team does with them. Each function is a command: it
 /// fills the report, and prints tables unless `json` asks for the report alone.
 class Registry {
  public:
   struct Place {
-    std::filesystem::path catalog = "team.mcomp";
-    std::filesystem::path store; ///< default: the catalogue's path and ".artifacts"
+    std::string catalog = "team.mcomp"; ///< a file, or the connection string of a PostgreSQL server
+    std::filesystem::path store;        ///< default: the file's path and ".artifacts"; of a server "team.artifacts"
     std::string author = "unnamed";
     std::optional<std::int64_t> time; ///< seconds since 1970; default: now
     bool json = false;

@@ -21,7 +21,7 @@ namespace detail {
 
 namespace {
 
-constexpr std::size_t most_links = 1000;
+constexpr std::size_t most_links = 1000, longest_link = 1000;
 
 /// Record columns and the event behind them.
 constexpr const char* record_columns = "SELECT r.kind, r.id, r.version, r.status, r.seq, e.leaf, e.body FROM record r"
@@ -94,8 +94,10 @@ Result<Record> put_record(Database& database, LogAppender& log, const RecordDraf
     return Error(ErrorCode::version_mismatch, fmt::format("record {}/{}", draft.kind, draft.id),
                  fmt::format("version {} is there, {} was expected", newest, draft.expected_version),
                  "read it again, and change what is there now");
-  if (draft.links.size() > most_links || std::ranges::find(draft.links, std::string()) != draft.links.end())
-    return bad_draft(draft, "it has more than 1000 links, or an empty one", "name what it refers to");
+  const auto bad_link = [](const std::string& link) { return link.empty() || link.size() > longest_link; };
+  if (draft.links.size() > most_links || std::ranges::any_of(draft.links, bad_link))
+    return bad_draft(draft, "it has more than 1000 links, or one that is empty or of more than 1000 bytes",
+                     "name what it refers to");
   std::vector<std::string> links = draft.links;
   std::ranges::sort(links);
   links.erase(std::unique(links.begin(), links.end()), links.end()); // Clang 14 cannot compile std::ranges::unique
@@ -123,21 +125,17 @@ Result<Record> put_record(Database& database, LogAppender& log, const RecordDraf
   MCOMP_TRY(text, to_json(event));
   MCOMP_TRY(index, log.append(text));
   // By the whole key: an index of what is newest would be searched through all of the kind.
-  MCOMP_TRY(older, database.run("UPDATE record SET latest = 0 WHERE kind = $1 AND id = $2 AND version = $3",
-                                {draft.kind, draft.id, newest}));
-  static_cast<void>(older);
-  MCOMP_TRY(
-      made,
-      database.run("INSERT INTO record (kind, id, version, latest, name, search, owner, status, fingerprint, time, seq)"
-                   " VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10)",
-                   {draft.kind, draft.id, said.version, draft.name, search_text(draft.name, draft.id), draft.owner,
-                    draft.status, draft.fingerprint, draft.time, static_cast<std::int64_t>(index)}));
-  static_cast<void>(made);
-  for (const std::string& link : links) {
-    MCOMP_TRY(linked,
-              database.run("INSERT INTO link (target, seq) VALUES ($1, $2)", {link, static_cast<std::int64_t>(index)}));
-    static_cast<void>(linked);
-  }
+  if (newest > 0)
+    MCOMP_CHECK(database.post("UPDATE record SET latest = 0 WHERE kind = $1 AND id = $2 AND version = $3",
+                              {draft.kind, draft.id, newest}));
+  MCOMP_CHECK(database.post(
+      "INSERT INTO record (kind, id, version, latest, name, search, owner, status, fingerprint, time, seq)"
+      " VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10)",
+      {draft.kind, draft.id, said.version, draft.name, search_text(draft.name, draft.id), draft.owner, draft.status,
+       draft.fingerprint, draft.time, static_cast<std::int64_t>(index)}));
+  for (const std::string& link : links)
+    MCOMP_CHECK(
+        database.post("INSERT INTO link (target, seq) VALUES ($1, $2)", {link, static_cast<std::int64_t>(index)}));
   MCOMP_TRY(value, canonical_value(draft.body));
   return Record{.kind = draft.kind,
                 .id = draft.id,
@@ -167,9 +165,8 @@ Result<std::string> canonical_value(const std::string& body) {
 
 Status spend(Database& database, std::span<const Approval> approvals, std::uint64_t index) {
   for (const Approval& approval : approvals) {
-    MCOMP_TRY(done, database.run("INSERT INTO nonce (nonce, seq) VALUES ($1, $2)",
-                                 {approval.nonce, static_cast<std::int64_t>(index)}));
-    static_cast<void>(done);
+    MCOMP_CHECK(database.post("INSERT INTO nonce (nonce, seq) VALUES ($1, $2)",
+                              {approval.nonce, static_cast<std::int64_t>(index)}));
   }
   return {};
 }
@@ -193,7 +190,24 @@ Catalog::~Catalog() = default;
 Catalog::Catalog(Catalog&&) noexcept = default;
 Catalog& Catalog::operator=(Catalog&&) noexcept = default;
 
+Result<Catalog> Catalog::open_postgresql(const std::string& connection, const CatalogOptions& options) {
+  auto database = detail::open_postgresql(connection, options);
+  if (!database) return database.error();
+  const std::string name((*database)->name());
+  if (const auto status = detail::migrate(**database); !status) return status.error().within(name);
+  auto state = std::make_unique<State>();
+  state->database = *std::move(database);
+  state->path = name;
+  return Catalog(std::move(state));
+}
+
+bool Catalog::with_postgresql() noexcept {
+  return detail::built_with_postgresql();
+}
+
 Result<Catalog> Catalog::open(const std::filesystem::path& path, const CatalogOptions& options) {
+  if (const std::string text = path.string(); text.starts_with("postgresql://") || text.starts_with("postgres://"))
+    return open_postgresql(text, options);
   auto database = detail::open_sqlite(path, {options.full_sync, options.busy_timeout_ms});
   if (!database) return database.error();
   if (const auto status = detail::migrate(**database); !status) return status.error().within(path.string());

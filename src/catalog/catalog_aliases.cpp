@@ -92,10 +92,9 @@ Result<AliasState> change_alias(Database& database, const detail::AliasEvent& sa
                                 .salt = {}}));
   MCOMP_TRY(log, detail::LogAppender::begin(database));
   MCOMP_TRY(index, log.append(text));
-  MCOMP_TRY(made, database.run("INSERT INTO alias (name, version, artifact, rollback, seq) VALUES ($1, $2, $3, $4, $5)",
-                               {said.alias, said.version, said.artifact, std::int64_t{said.rollback},
-                                static_cast<std::int64_t>(index)}));
-  static_cast<void>(made);
+  MCOMP_CHECK(database.post(
+      "INSERT INTO alias (name, version, artifact, rollback, seq) VALUES ($1, $2, $3, $4, $5)",
+      {said.alias, said.version, said.artifact, std::int64_t{said.rollback}, static_cast<std::int64_t>(index)}));
   MCOMP_CHECK(detail::spend(database, spent, index));
   MCOMP_CHECK(log.finish());
   return AliasState{said.alias, said.version, said.artifact, author, said.reason, time, said.rollback, index};

@@ -71,16 +71,16 @@ namespace {
 
 /// Reads the leaves that the tree does not have yet.
 Status catch_up(detail::Database& database, MerkleTree& tree) {
-  return database.query("SELECT seq, leaf FROM event WHERE seq >= $1 ORDER BY seq",
-                        {static_cast<std::int64_t>(tree.size())}, [&](const detail::Row& row) -> Status {
-                          const std::int64_t seq = row.integer(0);
-                          if (static_cast<std::uint64_t>(seq) != tree.size())
-                            return Error(ErrorCode::corrupt, fmt::format("event {}", tree.size()), "it is missing",
-                                         "restore the catalogue from a copy");
-                          MCOMP_TRY(leaf, detail::read_leaf(row, 1, seq));
-                          tree.append(leaf);
-                          return {};
-                        });
+  return database.scan("SELECT seq, leaf FROM event WHERE seq >= $1 ORDER BY seq",
+                       {static_cast<std::int64_t>(tree.size())}, [&](const detail::Row& row) -> Status {
+                         const std::int64_t seq = row.integer(0);
+                         if (static_cast<std::uint64_t>(seq) != tree.size())
+                           return Error(ErrorCode::corrupt, fmt::format("event {}", tree.size()), "it is missing",
+                                        "restore the catalogue from a copy");
+                         MCOMP_TRY(leaf, detail::read_leaf(row, 1, seq));
+                         tree.append(leaf);
+                         return {};
+                       });
 }
 
 } // namespace
@@ -119,7 +119,7 @@ Status Catalog::export_log(const std::filesystem::path& path, const std::string&
     buffer.clear();
     return {};
   };
-  MCOMP_CHECK(state_->database->query("SELECT seq, leaf, body FROM event ORDER BY seq", {}, write_line));
+  MCOMP_CHECK(state_->database->scan("SELECT seq, leaf, body FROM event ORDER BY seq", {}, write_line));
   if (events != state.frontier.size())
     return Error(ErrorCode::corrupt, state_->path,
                  fmt::format("{} events, the log has {}", events, state.frontier.size()),

@@ -31,13 +31,12 @@ Status redact_in(Database& database, detail::LogAppender& log, const LoggedEvent
     if (said.kind == detail::governance_kind) return refused(target, "governance is what approvals are judged by");
   }
   const auto seq = static_cast<std::int64_t>(target);
-  MCOMP_TRY(gone, database.run("UPDATE event SET body = NULL WHERE seq = $1", {seq}));
-  MCOMP_TRY(blank,
-            database.run("UPDATE record SET name = '', search = '', owner = '', fingerprint = '', time = 0, status = $1"
-                         " WHERE seq = $2",
-                         {std::string(detail::redacted_status), seq}));
-  MCOMP_TRY(links, database.run("DELETE FROM link WHERE seq = $1", {seq}));
-  static_cast<void>(gone), static_cast<void>(blank), static_cast<void>(links);
+  MCOMP_CHECK(database.post("UPDATE event SET body = NULL WHERE seq = $1", {seq}));
+  MCOMP_CHECK(
+      database.post("UPDATE record SET name = '', search = '', owner = '', fingerprint = '', time = 0, status = $1"
+                    " WHERE seq = $2",
+                    {std::string(detail::redacted_status), seq}));
+  MCOMP_CHECK(database.post("DELETE FROM link WHERE seq = $1", {seq}));
   MCOMP_TRY(body, detail::to_body(detail::RedactionEvent{target, to_hex(logged.leaf), reason}));
   MCOMP_TRY(text, to_json(Event{.kind = std::string(detail::redaction_kind),
                                 .subject = fmt::format("event {}", target),
@@ -109,7 +108,7 @@ Result<std::vector<DueEvent>> Catalog::due(std::int64_t now, std::int64_t limit,
     return {};
   };
   MCOMP_CHECK(
-      state_->database->query("SELECT seq, leaf, body FROM event WHERE body IS NOT NULL ORDER BY seq", {}, look));
+      state_->database->scan("SELECT seq, leaf, body FROM event WHERE body IS NOT NULL ORDER BY seq", {}, look));
   return events;
 }
 

@@ -38,6 +38,7 @@ class LogAppender {
   LogAppender(Database& database, MerkleFrontier frontier) : database_(&database), frontier_(std::move(frontier)) {}
   Database* database_;
   MerkleFrontier frontier_;
+  Hash last_{}; ///< leaf that was appended
 };
 
 /// A column `leaf` as a hash. Error: corrupt.

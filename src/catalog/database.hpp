@@ -1,8 +1,8 @@
 #pragma once
 
 // What the catalogue asks of a database, and no more: statements with values, rows, and transactions that write. SQLite
-// is the one that is embedded; another one needs this interface and nothing else of the catalogue, whose SQL keeps to
-// what SQLite and PostgreSQL share. Parameters are written $1, $2, ... in the order in which they first stand.
+// is the one that is embedded, PostgreSQL the one of a server; the catalogue's SQL keeps to what both share. Parameters
+// are written $1, $2, ... in the order in which they first stand.
 
 #include <cstdint>
 #include <filesystem>
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/try.hpp"
+#include "mcomp/catalog/catalog.hpp"
 
 namespace mcomp::inline v0::catalog::detail {
 
@@ -53,7 +54,22 @@ class Database {
   virtual ~Database() = default;
   /// Runs a statement; the number of rows that it changed.
   [[nodiscard]] virtual Result<std::int64_t> run(std::string_view sql, std::span<const Value> values = {}) = 0;
+  /// The sink may ask further queries. The rows may all be in memory at once: see `scan`.
   [[nodiscard]] virtual Status query(std::string_view sql, std::span<const Value> values, const RowSink& sink) = 0;
+  /// A query whose rows may be too many for the memory: of one state, a part at a time.
+  [[nodiscard]] virtual Status scan(std::string_view sql, std::span<const Value> values, const RowSink& sink) {
+    return query(sql, values, sink);
+  }
+  /// A statement of a transaction whose answer nobody needs: a server may get it without being waited for, and what
+  /// fails then is the error of a later call, at the latest of `commit`.
+  [[nodiscard]] virtual Status post(std::string_view sql, std::span<const Value> values) {
+    const auto changed = run(sql, values);
+    if (!changed) return changed.error();
+    return {};
+  }
+  /// A query that has a row where this transaction was committed, and none where it was not: a server whose answer to a
+  /// commit was lost is asked by it.
+  virtual void confirm_by(std::string_view /*sql*/, std::span<const Value> /*values*/) {}
   /// A transaction that will write: it waits for other writers here, and never later.
   [[nodiscard]] virtual Status begin() = 0;
   [[nodiscard]] virtual Status commit() = 0;
@@ -64,15 +80,28 @@ class Database {
   [[nodiscard]] virtual Result<std::vector<std::string>> check_structure() = 0;
   /// Overwrites what was deleted, where the database keeps it around.
   [[nodiscard]] virtual Status forget_deleted() = 0;
-  /// The name of a column type for bytes, and the declaration of a key of whole numbers.
+  /// For errors: a path, or a server and its database.
+  [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+  /// The names of column types for bytes, and for text that is ordered by its bytes; the declaration of a key of whole
+  /// numbers.
   [[nodiscard]] virtual std::string_view bytes_type() const noexcept = 0;
+  [[nodiscard]] virtual std::string_view text_type() const noexcept = 0;
   [[nodiscard]] virtual std::string_view sequence_key() const noexcept = 0;
+  /// True where a part of a text is looked for in an index that holds the text; else it is not in there, and may be of
+  /// any length.
+  [[nodiscard]] virtual bool searches_index() const noexcept = 0;
 
   [[nodiscard]] Result<std::int64_t> run(std::string_view sql, std::initializer_list<Value> values) {
     return run(sql, std::span(values.begin(), values.size()));
   }
   [[nodiscard]] Status query(std::string_view sql, std::initializer_list<Value> values, const RowSink& sink) {
     return query(sql, std::span(values.begin(), values.size()), sink);
+  }
+  [[nodiscard]] Status scan(std::string_view sql, std::initializer_list<Value> values, const RowSink& sink) {
+    return scan(sql, std::span(values.begin(), values.size()), sink);
+  }
+  [[nodiscard]] Status post(std::string_view sql, std::initializer_list<Value> values) {
+    return post(sql, std::span(values.begin(), values.size()));
   }
 };
 
@@ -83,6 +112,11 @@ struct SqliteOptions {
 
 [[nodiscard]] Result<std::unique_ptr<Database>> open_sqlite(const std::filesystem::path& path,
                                                             const SqliteOptions& options);
+
+/// Error: unsupported where the library was built without PostgreSQL.
+[[nodiscard]] Result<std::unique_ptr<Database>> open_postgresql(const std::string& connection,
+                                                                const CatalogOptions& options);
+[[nodiscard]] bool built_with_postgresql() noexcept;
 
 /// Brings the schema to the newest of the numbered migrations, each in its own transaction. Error: version_mismatch
 /// where the database is ahead of this library.

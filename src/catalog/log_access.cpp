@@ -1,6 +1,7 @@
 // The log in the database.
 
 #include <algorithm>
+#include <array>
 
 #include "catalog/catalog_state.hpp"
 #include "mcomp/core/format.hpp"
@@ -41,11 +42,10 @@ Result<LogAppender> LogAppender::begin(Database& database) {
 Result<std::uint64_t> LogAppender::append(const std::string& text) {
   const std::uint64_t index = frontier_.size();
   const Hash leaf = leaf_hash(text);
-  MCOMP_TRY(done,
-            database_->run("INSERT INTO event (seq, leaf, body) VALUES ($1, $2, $3)",
-                           {static_cast<std::int64_t>(index), Bytes{std::string(leaf.begin(), leaf.end())}, text}));
-  static_cast<void>(done);
+  MCOMP_CHECK(database_->post("INSERT INTO event (seq, leaf, body) VALUES ($1, $2, $3)",
+                              {static_cast<std::int64_t>(index), Bytes{std::string(leaf.begin(), leaf.end())}, text}));
   frontier_.append(leaf);
+  last_ = leaf;
   return index;
 }
 
@@ -55,6 +55,8 @@ Status LogAppender::finish() {
   const auto size = static_cast<std::int64_t>(frontier_.size());
   MCOMP_TRY(changed,
             database_->run("UPDATE log_state SET size = $1, frontier = $2 WHERE id = 1", {size, Bytes{bytes}}));
+  const std::array<Value, 2> last = {size - 1, Bytes{std::string(last_.begin(), last_.end())}};
+  database_->confirm_by("SELECT seq FROM event WHERE seq = $1 AND leaf = $2", last);
   if (changed == 1) return {};
   MCOMP_TRY(made,
             database_->run("INSERT INTO log_state (id, size, frontier) VALUES (1, $1, $2)", {size, Bytes{bytes}}));

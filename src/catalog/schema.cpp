@@ -1,5 +1,6 @@
 // The tables of the catalogue, as numbered migrations. One that was released is never changed: what is to be different
-// comes as the next number. {bytes} and {key} stand for what the database calls them.
+// comes as the next number. {bytes}, {text} and {key} stand for what the database calls them, {search} for the text
+// that is searched, where it is in the index.
 
 #include <array>
 
@@ -20,25 +21,25 @@ const std::array<Migration, 2>& migrations() {
       {"the log, records, aliases, spent nonces",
        {
            // The log: the leaf is SHA-256(0x00 || body); a body that was removed by a redaction is null.
-           "CREATE TABLE event (seq {key}, leaf {bytes} NOT NULL, body TEXT)",
+           "CREATE TABLE event (seq {key}, leaf {bytes} NOT NULL, body {text})",
            "CREATE TABLE log_state (id {key}, size BIGINT NOT NULL, frontier {bytes} NOT NULL)",
            // Views of the log for look-ups: every row repeats what its event says, and the event is what counts.
-           "CREATE TABLE record (kind TEXT NOT NULL, id TEXT NOT NULL, version BIGINT NOT NULL, latest BIGINT NOT NULL,"
-           " name TEXT NOT NULL, search TEXT NOT NULL, owner TEXT NOT NULL, status TEXT NOT NULL, fingerprint TEXT NOT "
-           "NULL,"
-           " time BIGINT NOT NULL, seq BIGINT NOT NULL UNIQUE REFERENCES event (seq), PRIMARY KEY (kind, id, version))",
-           // With the text that is searched, so that a search reads the index alone.
-           "CREATE INDEX record_by_time ON record (kind, latest, time, seq, search)",
+           "CREATE TABLE record (kind {text} NOT NULL, id {text} NOT NULL, version BIGINT NOT NULL,"
+           " latest BIGINT NOT NULL, name {text} NOT NULL, search {text} NOT NULL, owner {text} NOT NULL,"
+           " status {text} NOT NULL, fingerprint {text} NOT NULL, time BIGINT NOT NULL,"
+           " seq BIGINT NOT NULL UNIQUE REFERENCES event (seq), PRIMARY KEY (kind, id, version))",
+           // Where the text that is searched is in it, a search reads the index alone.
+           "CREATE INDEX record_by_time ON record (kind, latest, time, seq{search})",
            "CREATE INDEX record_by_status ON record (kind, latest, status, time, seq)",
            "CREATE INDEX record_by_owner ON record (kind, latest, owner, time, seq)",
            "CREATE INDEX record_by_fingerprint ON record (kind, latest, fingerprint, time, seq)",
-           "CREATE TABLE alias (name TEXT NOT NULL, version BIGINT NOT NULL, artifact TEXT NOT NULL,"
+           "CREATE TABLE alias (name {text} NOT NULL, version BIGINT NOT NULL, artifact {text} NOT NULL,"
            " rollback BIGINT NOT NULL, seq BIGINT NOT NULL UNIQUE REFERENCES event (seq), PRIMARY KEY (name, version))",
-           "CREATE TABLE nonce (nonce TEXT NOT NULL PRIMARY KEY, seq BIGINT NOT NULL REFERENCES event (seq))",
+           "CREATE TABLE nonce (nonce {text} NOT NULL PRIMARY KEY, seq BIGINT NOT NULL REFERENCES event (seq))",
        }},
       {"links of records",
        {
-           "CREATE TABLE link (target TEXT NOT NULL, seq BIGINT NOT NULL REFERENCES event (seq),"
+           "CREATE TABLE link (target {text} NOT NULL, seq BIGINT NOT NULL REFERENCES event (seq),"
            " PRIMARY KEY (target, seq))",
            "CREATE INDEX link_by_seq ON link (seq)",
        }},
@@ -80,8 +81,10 @@ Status migrate(Database& database) {
   for (std::int64_t next = number + 1; next <= newest; ++next) {
     const Migration& migration = migrations()[static_cast<std::size_t>(next - 1)];
     for (const std::string_view statement : migration.statements) {
-      MCOMP_TRY(done, database.run(replaced(replaced(statement, "{bytes}", database.bytes_type()), "{key}",
-                                            database.sequence_key())));
+      std::string sql = replaced(statement, "{bytes}", database.bytes_type());
+      sql = replaced(replaced(sql, "{text}", database.text_type()), "{key}", database.sequence_key());
+      sql = replaced(sql, "{search}", database.searches_index() ? ", search" : "");
+      MCOMP_TRY(done, database.run(sql));
       static_cast<void>(done);
     }
     MCOMP_TRY(noted, database.run("INSERT INTO migration (number, what) VALUES ($1, $2)",

@@ -82,8 +82,11 @@ class SqliteDatabase final : public Database {
   void rollback() noexcept override {
     if (sqlite3_get_autocommit(handle_.get()) == 0) sqlite3_exec(handle_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
   }
+  std::string_view name() const noexcept override { return path_; }
   std::string_view bytes_type() const noexcept override { return "BLOB"; }
+  std::string_view text_type() const noexcept override { return "TEXT"; }
   std::string_view sequence_key() const noexcept override { return "INTEGER PRIMARY KEY"; }
+  bool searches_index() const noexcept override { return true; }
 
   Result<std::vector<std::string>> check_structure() override {
     std::vector<std::string> problems;

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include <dlfcn.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -47,6 +48,24 @@ MCOMP_INTERPOSED ssize_t pwrite64(int file, const void* bytes, size_t count, off
   if (count > 1) static_cast<void>(next(file, bytes, count / 2, at));
   kill_if_asked();
   errno = ENOSPC;
+  return -1;
+}
+// A message that is cut off in its middle, or an answer that does not come: the connection is gone.
+MCOMP_INTERPOSED ssize_t send(int file, const void* bytes, size_t count, int flags) {
+  static const auto next = real<ssize_t(int, const void*, size_t, int)>("send");
+  if (!fails()) return next(file, bytes, count, flags);
+  if (count > 1) static_cast<void>(next(file, bytes, count / 2, flags));
+  kill_if_asked();
+  ::shutdown(file, SHUT_RDWR);
+  errno = ECONNRESET;
+  return -1;
+}
+MCOMP_INTERPOSED ssize_t recv(int file, void* bytes, size_t count, int flags) {
+  static const auto next = real<ssize_t(int, void*, size_t, int)>("recv");
+  if (!fails()) return next(file, bytes, count, flags);
+  kill_if_asked();
+  ::shutdown(file, SHUT_RDWR);
+  errno = ECONNRESET;
   return -1;
 }
 MCOMP_INTERPOSED int fsync(int file) {

@@ -1,7 +1,8 @@
 #pragma once
 
-// Faults of the operating system, on purpose: the calls that write, sync and rename are this program's own, which hand
-// on to the real ones but for the one that is to fail. So every library in the process meets them, SQLite too.
+// Faults of the operating system, on purpose: the calls that write, sync, rename, send and receive are this program's
+// own, which hand on to the real ones but for the one that is to fail. So every library in the process meets them,
+// SQLite and libpq too.
 
 #include <cstdint>
 
@@ -12,9 +13,9 @@ enum class FaultKind {
   kill, ///< the process is killed in its middle
 };
 
-/// While it lives, call number `at` (from 0) of those that change files, in this thread, fails: with "no space left"
-/// where it writes, with an input/output error where it syncs or renames. A write fails, or kills, after half of its
-/// bytes.
+/// While it lives, call number `at` (from 0) of those that change files or talk to a server, in this thread, fails:
+/// with "no space left" where it writes, with an input/output error where it syncs or renames, with a lost connection
+/// where it sends or receives. A write or message fails, or kills, after half of its bytes.
 class Fault {
  public:
   explicit Fault(std::int64_t at, FaultKind kind = FaultKind::fail) noexcept;

@@ -152,7 +152,7 @@ TEST_CASE("links that the log does not know, or knows otherwise, are found", "[c
   REQUIRE(database->run(change, {}));
   const CatalogReport report = catalog.verify().value();
   REQUIRE_FALSE(report.sound());
-  CHECK(report.problems.front().where == "record note/n1");
+  CHECK(report.problems.back().where == "record note/n1");
 }
 
 TEST_CASE("an artifact's lineage is what made it, what that used, and what became of it", "[catalog]") {

@@ -170,6 +170,11 @@ without_onednn() { # without_onednn PREFIX BUILD_DIR: every place where oneDNN c
   check "static: core where oneDNN cannot be found" consume core_only static-core-hidden "${hidden[@]}"
   refused "static: workflow where SQLite cannot be found" "needs SQLite and OpenSSL" \
     cmake -S "$here/core_only" -B "$scratch/static-workflow-hidden" -G Ninja "${hidden[@]}" "-DCONSUMER_COMPONENTS=core;workflow"
+  if grep -q '^set(mcomp_WITH_POSTGRESQL ON)' "$build/package/mcompConfig.cmake"; then
+    refused "static: workflow where libpq cannot be found" "needs libpq" \
+      cmake -S "$here/core_only" -B "$scratch/static-libpq-hidden" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" \
+      -DCMAKE_DISABLE_FIND_PACKAGE_PostgreSQL=ON "-DCONSUMER_COMPONENTS=core;workflow"
+  fi
   refused "static: kernels where oneDNN cannot be found" "built with oneDNN" \
     cmake -S "$here/core_only" -B "$scratch/static-kernels-hidden" -G Ninja "${hidden[@]}" "-DCONSUMER_COMPONENTS=core;kernels"
   check "static: optional kernels where oneDNN cannot be found" consume core_only static-optional-hidden "${hidden[@]}" \

@@ -5,6 +5,9 @@
 
 #ifdef MCOMP_REGISTRY
 
+#include "mcomp/catalog/catalog.hpp"
+#include "postgres_server.hpp"
+
 namespace {
 
 using nlohmann::json;
@@ -12,13 +15,16 @@ using nlohmann::json;
 class Team {
  public:
   json run(const std::string& arguments, int expected = 0) const {
-    return mcomp_test::run_program(MCOMP_REGISTRY, "--catalog '" + at("team.mcomp") + "' " + arguments, expected, &out);
+    const std::string where = server.empty() ? "--catalog '" + at("team.mcomp") + "' "
+                                             : "--catalog '" + server + "' --store '" + at("artifacts") + "' ";
+    return mcomp_test::run_program(MCOMP_REGISTRY, where + arguments, expected, &out);
   }
   [[nodiscard]] std::string at(const std::string& name) const { return (folder / name).string(); }
   void write(const std::string& name, const std::string& text) const {
     REQUIRE(mcomp::write_file(folder / name, text));
   }
 
+  std::string server; ///< connection string; empty: a file
   const std::filesystem::path folder = mcomp_test::temporary_folder();
   mutable std::filesystem::path out;
 };
@@ -102,6 +108,29 @@ TEST_CASE("a model is published, approved, promoted, taken back and exported") {
   const json damaged = team.run("verify", 3);
   REQUIRE(damaged["problems"].size() == 1);
   CHECK(damaged["problems"][0]["artifacts"] == json::array({one}));
+}
+
+TEST_CASE("a registry on a server is used as one in a file") {
+  if (!mcomp::catalog::Catalog::with_postgresql()) return;
+  auto* server = mcomp_test::PostgresServer::shared();
+  if (!server) return;
+  Team team;
+  team.server = server->connection();
+  team.write("one.safetensors", "one");
+  const auto one =
+      team.run("publish --name resnet20 --weights '" + team.at("one.safetensors") + "'")["artifact"].get<std::string>();
+  const std::string ana = team.run("keygen ana --key-file '" + team.at("ana.key") + "'")["public_key"];
+  team.run("govern --key '" + ana + "=reviewer,owner'");
+  team.run("promote production " + one, 1);
+  team.run("approve " + one + " --key-file '" + team.at("ana.key") + "' --file '" + team.at("a.json") + "'");
+  team.run("promote production " + one + " --author ci --approval '" + team.at("a.json") + "'");
+  CHECK(team.run("show production")["artifact"]["id"] == one);
+  CHECK(team.run("list")["records"].size() == 1);
+  CHECK(team.run("verify")["problems"].empty());
+  team.run("export --log '" + team.at("log") + "' --key-file '" + team.at("ana.key") + "'");
+  team.server = "postgresql://ana:s3cr3t@127.0.0.1:1/models";
+  team.run("list", 1);
+  CHECK(!std::filesystem::exists("postgresql:"));
 }
 
 TEST_CASE("wrong use of the registry says what is wrong") {

@@ -2,7 +2,8 @@
 
 // The catalogue of a team: a log of everything that happened, records that are looked up (recipes, experiments,
 // targets, decisions, whatever has a kind and a JSON value), and aliases that say which artifact is served. One SQLite
-// file in WAL mode; several processes and threads may use it at once, on a local file system.
+// file in WAL mode, on a local file system; or a schema of a PostgreSQL server, by its connection string. Several
+// processes and threads may use it at once.
 //
 // The log is what counts: records and aliases are views of it, and `verify` finds where they are not what it says. What
 // a call has returned is durable. An alias moves forward by approvals that the policy in the catalogue asks for, and
@@ -28,11 +29,27 @@
 
 namespace mcomp::inline v0::catalog {
 
+/// How a catalogue on a PostgreSQL server (13 or newer) is used. Further settings (host, user, TLS, several hosts,
+/// keep-alive) are those of libpq's connection strings; what a string leaves open is taken from libpq's environment
+/// variables, password file and service file, as all of its programs do.
+struct PostgresqlOptions {
+  std::string schema = "mcomp"; ///< that holds the catalogue; made where there is none and the role may
+  std::string application_name = "mcomp";
+  std::int64_t connect_timeout_ms = 10000; ///< for all hosts together
+  /// For one statement; 0: without end. It bounds how long a call waits for a server that is slow, not for one that is
+  /// cut off: that is for keep-alive to tell.
+  std::int64_t statement_timeout_ms = 0;
+  /// Refuses a server that runs with fsync or full_page_writes off: a power cut takes what it acknowledged.
+  bool require_fsync = true;
+};
+
 struct CatalogOptions {
   /// True: what was acknowledged survives a power cut. False: it survives the end of the process, and a power cut may
-  /// take the last moments, but no half record (SQLite's synchronous = NORMAL).
+  /// take the last moments, but no half record (SQLite's synchronous = NORMAL). On PostgreSQL commits are always
+  /// synced: synchronous_commit is held on.
   bool full_sync = true;
   std::int64_t busy_timeout_ms = 5000; ///< how long to wait for other writers
+  PostgresqlOptions postgresql{};      ///< of a catalogue that a connection string names
 };
 
 /// What is to be stored under a kind and an id.
@@ -48,7 +65,8 @@ struct RecordDraft {
   std::int64_t time = 0;
   std::string body = "{}"; ///< a JSON object
   bool personal = false;   ///< may hold data of a person: can be redacted without being guessed
-  /// What it refers to: ids of artifacts, fingerprints, other records as "KIND/ID". At most 1000.
+  /// What it refers to: ids of artifacts, fingerprints, other records as "KIND/ID". At most 1000, of
+  /// at most 1000 bytes each.
   std::vector<std::string> links{};
 };
 
@@ -73,7 +91,7 @@ struct RecordQuery {
   std::string text{};                           ///< part of name or id
   std::string links_to{};                       ///< one of their links
   std::optional<std::int64_t> since{}, until{}; ///< by time, the second not included
-  bool all_versions = false; ///< false: of each record the newest version alone
+  bool all_versions = false;                    ///< false: of each record the newest version alone
   std::int64_t limit = 100;
   std::int64_t offset = 0;
 };
@@ -126,13 +144,34 @@ struct CatalogReport {
 
 [[nodiscard]] MCOMP_WORKFLOW_API std::string to_string(const CatalogReport& report);
 
-/// Errors of all functions: io_failure (full disk, lock held for longer than the time-out), corrupt. A call that fails
-/// has changed nothing. One object may be used by several threads; they take turns.
+/// Errors of all functions: io_failure (full disk, lock held for longer than the time-out, connection lost), corrupt. A
+/// call that fails has changed nothing. One object may be used by several threads; they take turns.
+///
+/// On PostgreSQL: a lost connection is the error of the call that finds it, and the next call makes a new one. Where it
+/// is lost while the server commits, the server is asked again, within the time-out to connect, whether it did; where
+/// nobody can say, the error says so ("is there as a whole or not at all"). A pooler between must pool sessions.
 class MCOMP_WORKFLOW_API Catalog {
  public:
   /// Opens a catalogue, and makes it where there is none. Errors: not_found for a missing folder; corrupt for another
   /// kind of file; version_mismatch for the schema of a newer library.
+  /// A path that begins with "postgresql://" or "postgres://" is a connection string: see `open_postgresql`.
   [[nodiscard]] static Result<Catalog> open(const std::filesystem::path& path, const CatalogOptions& options = {});
+  /// Opens a catalogue on a PostgreSQL server, and makes it where there is none. What it promises is what it promises
+  /// on SQLite: writers take turns (an advisory lock that ends with the transaction), readers see one state
+  /// (repeatable read), texts are ordered by their bytes whatever the server's locale. What differs: texts hold no NUL
+  /// byte, and what is looked up as a whole (kind, id, owner, status, fingerprint, alias) has at most some 2,600 bytes.
+  /// The database must be encoded in UTF-8. Passwords stand in no error.
+  ///
+  ///     auto catalog = Catalog::open_postgresql("postgresql://ci@db.example.com/models?sslmode=verify-full").value();
+  ///
+  /// @param connection a URI, or words like "host=db dbname=models" (libpq, "Connection Strings")
+  /// Errors: invalid_argument for a string or options that are none; unsupported where this library was built without
+  /// libpq (ask `with_postgresql`), for an older server, another encoding, or one without fsync; not_found for a
+  /// database that is not there; io_failure where no connection comes about; corrupt for a schema with triggers, rules
+  /// or row security, which no catalogue has; version_mismatch for the schema of a newer library.
+  [[nodiscard]] static Result<Catalog> open_postgresql(const std::string& connection,
+                                                       const CatalogOptions& options = {});
+  [[nodiscard]] static bool with_postgresql() noexcept;
   ~Catalog();
   Catalog(Catalog&&) noexcept;
   Catalog& operator=(Catalog&&) noexcept;
@@ -167,8 +206,11 @@ class MCOMP_WORKFLOW_API Catalog {
   [[nodiscard]] Result<std::int64_t> count(const RecordQuery& query) const;
 
   /// Deletes what an event or a record's version said; its leaf stays, so that the log can still be verified, and the
-  /// redaction is an event itself. Errors: not_found; invalid_argument for events of aliases, governance and
-  /// redactions.
+  /// redaction is an event itself. SQLite overwrites the bytes in its files. On PostgreSQL the old rows are vacuumed
+  /// and no query reaches them; bytes of them may stay in free space of the server's files until that is used again, in
+  /// its write-ahead log and in replicas, archives and backups, until those expire (`VACUUM FULL` rewrites the files).
+  /// Where the vacuum alone fails, the error says that the redaction stands. Errors: not_found; invalid_argument for
+  /// events of aliases, governance and redactions.
   [[nodiscard]] Result<std::uint64_t> redact(std::uint64_t event, const std::string& author, std::int64_t time,
                                              const std::string& reason);
 

@@ -15,6 +15,8 @@ vcpkg_check_features(OUT_FEATURE_OPTIONS FEATURE_OPTIONS
     FEATURES
         onednn MCOMP_WITH_ONEDNN
         onednn MCOMP_REQUIRE_ONEDNN
+        postgresql MCOMP_WITH_POSTGRESQL
+        postgresql MCOMP_REQUIRE_POSTGRESQL
         workflow MCOMP_WITH_WORKFLOW
 )
 
