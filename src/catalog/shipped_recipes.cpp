@@ -98,7 +98,7 @@ constexpr const char* decoder_mixed = R"({
 constexpr const char* decoder_mixed_small = R"({
   "schema": "mcomp-recipe-1",
   "name": "decoder-mixed-3.5",
-  "description": "3.5 bits a weight in all, scales included: the smallest that still writes like the original",
+  "description": "3.5 bits a weight in all, scales included: the smallest, for where memory is short",
   "calibration": {"samples": 48, "seed": 1},
   "steps": [
     {"strategy": "quantize_weights", "method": "gptq", "refine": 10, "target": "residual_sum",
@@ -120,14 +120,22 @@ ShippedRecipe shipped(std::string id, std::string name, std::string family, cons
 
 const std::vector<ShippedRecipe>& shipped_recipes() {
   static const std::vector<ShippedRecipe> recipes = {
-      shipped("classifier-int8", "int8 classifier", "image-classifier", classifier_int8, {}),
-      shipped("classifier-w6a8", "int6 weights, 8-bit activations", "image-classifier", classifier_w6a8, {}),
-      shipped("classifier-mixed-5", "mixed widths of 5 bits", "image-classifier", classifier_mixed, {}),
-      shipped("classifier-w4a8", "int4 weights, 8-bit activations", "image-classifier", classifier_w4a8, {}),
-      shipped("decoder-w8", "int8 weights in groups", "decoder", decoder_w8, {}),
-      shipped("decoder-w5", "int5 weights in groups", "decoder", decoder_w5, {}),
-      shipped("decoder-mixed-4.5", "mixed formats of 4.5 bits", "decoder", decoder_mixed, {}),
-      shipped("decoder-mixed-3.5", "mixed formats of 3.5 bits", "decoder", decoder_mixed_small, {}),
+      shipped("classifier-int8", "int8 classifier", "image-classifier", classifier_int8,
+              {{"2,000 images of CIFAR-10, ResNet-20", "91.65 -> 91.65 % top-1, 0.25 of the size"}}),
+      shipped("classifier-w6a8", "int6 weights, 8-bit activations", "image-classifier", classifier_w6a8,
+              {{"2,000 images of CIFAR-10, ResNet-20", "91.65 -> 91.70 % top-1, 0.19 of the size"}}),
+      shipped("classifier-mixed-5", "mixed widths of 5 bits", "image-classifier", classifier_mixed,
+              {{"2,000 images of CIFAR-10, ResNet-20", "91.65 -> 91.80 % top-1, 0.16 of the size"}}),
+      shipped("classifier-w4a8", "int4 weights, 8-bit activations", "image-classifier", classifier_w4a8,
+              {{"2,000 images of CIFAR-10, ResNet-20", "91.65 -> 92.10 % top-1, 0.13 of the size"}}),
+      shipped("decoder-w8", "int8 weights in groups", "decoder", decoder_w8,
+              {{"TinyStories, stories260K", "perplexity 4.499 -> 4.505, 0.28 of the size"}}),
+      shipped("decoder-w5", "int5 weights in groups", "decoder", decoder_w5,
+              {{"TinyStories, stories260K", "perplexity 4.499 -> 4.555, 0.19 of the size"}}),
+      shipped("decoder-mixed-4.5", "mixed formats of 4.5 bits", "decoder", decoder_mixed,
+              {{"TinyStories, stories260K", "perplexity 4.499 -> 4.662, 0.14 of the size"}}),
+      shipped("decoder-mixed-3.5", "mixed formats of 3.5 bits", "decoder", decoder_mixed_small,
+              {{"TinyStories, stories260K", "perplexity 4.499 -> 5.352, 0.11 of the size"}}),
   };
   return recipes;
 }

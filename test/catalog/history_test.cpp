@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "catalog/catalog_state.hpp"
+#include "catalog/place.hpp"
 #include "catch.hpp"
 #include "data.hpp"
 #include "mcomp/catalog/artifact_manifest.hpp"
@@ -13,6 +13,8 @@
 
 using namespace mcomp;
 using namespace mcomp::catalog;
+using mcomp_test::kinds;
+using mcomp_test::Place;
 
 namespace {
 
@@ -23,10 +25,6 @@ SigningKey key_of(const std::string& name, std::uint8_t fill) {
   return SigningKey::from_seed(name, std::vector<std::uint8_t>(32, fill)).value();
 }
 const SigningKey alice = key_of("alice", 1), bob = key_of("bob", 2), eve = key_of("eve", 3);
-
-Catalog fresh() {
-  return Catalog::open(mcomp_test::temporary_folder() / "c").value();
-}
 
 Governance governance(std::vector<RetentionRule> retention = {}) {
   return {.keys = {{.key = alice.public_key(), .roles = {"reviewer"}}, {.key = bob.public_key(), .roles = {"owner"}}},
@@ -95,7 +93,8 @@ void fill(Catalog& catalog) {
 } // namespace
 
 TEST_CASE("records are found by what they refer to", "[catalog]") {
-  Catalog catalog = fresh();
+  const Place place(GENERATE(from_range(kinds())));
+  Catalog catalog = place.open().value();
   RecordDraft draft{.kind = "note", .id = "n1", .author = "ana", .time = now, .links = {"b", "a", "b"}};
   const Record first = catalog.put(draft).value();
   CHECK(first.links == std::vector<std::string>{"a", "b"});
@@ -113,6 +112,8 @@ TEST_CASE("records are found by what they refer to", "[catalog]") {
   CHECK(catalog.put(draft).error().code() == ErrorCode::invalid_argument);
   draft.links.assign(1001, "x");
   CHECK(catalog.put(draft).error().code() == ErrorCode::invalid_argument);
+  draft.links = {std::string(1001, 'x')};
+  CHECK(catalog.put(draft).error().code() == ErrorCode::invalid_argument);
   CHECK(catalog.verify().value().sound());
   // What is gone from the log is found no longer.
   REQUIRE(catalog.redact(first.event, "ana", now, "asked"));
@@ -121,19 +122,19 @@ TEST_CASE("records are found by what they refer to", "[catalog]") {
 }
 
 TEST_CASE("a catalogue of before there were links opens, and its records have none", "[catalog]") {
-  const auto path = mcomp_test::temporary_folder() / "c";
+  const Place place(GENERATE(from_range(kinds())));
   RecordDraft draft{.kind = "note", .id = "n1", .author = "ana", .time = now};
   {
-    Catalog catalog = Catalog::open(path).value();
+    Catalog catalog = place.open().value();
     REQUIRE(catalog.put(draft));
   }
   {
     // As the first migration alone had left it.
-    const auto database = catalog::detail::open_sqlite(path, {}).value();
+    const auto database = place.database();
     REQUIRE(database->run("DROP TABLE link", {}));
     REQUIRE(database->run("DELETE FROM migration WHERE number = 2", {}));
   }
-  Catalog catalog = Catalog::open(path).value();
+  Catalog catalog = place.open().value();
   CHECK(catalog.get("note", "n1").value().links.empty());
   draft.expected_version = 1, draft.links = {"a"};
   REQUIRE(catalog.put(draft));
@@ -142,10 +143,10 @@ TEST_CASE("a catalogue of before there were links opens, and its records have no
 }
 
 TEST_CASE("links that the log does not know, or knows otherwise, are found", "[catalog]") {
-  const auto path = mcomp_test::temporary_folder() / "c";
-  Catalog catalog = Catalog::open(path).value();
+  const Place place(GENERATE(from_range(kinds())));
+  Catalog catalog = place.open().value();
   REQUIRE(catalog.put(RecordDraft{.kind = "note", .id = "n1", .author = "ana", .time = now, .links = {"a"}}));
-  const auto database = catalog::detail::open_sqlite(path, {}).value();
+  const auto database = place.database();
   const char* const change =
       GENERATE("UPDATE link SET target = 'b'", "DELETE FROM link", "INSERT INTO link (target, seq) VALUES ('b', 0)");
   INFO(change);
@@ -156,7 +157,8 @@ TEST_CASE("links that the log does not know, or knows otherwise, are found", "[c
 }
 
 TEST_CASE("an artifact's lineage is what made it, what that used, and what became of it", "[catalog]") {
-  Catalog catalog = fresh();
+  const Place place(GENERATE(from_range(kinds())));
+  Catalog catalog = place.open().value();
   fill(catalog);
   const auto ids = [](const std::vector<Record>& records) {
     std::vector<std::string> list;
@@ -184,7 +186,8 @@ TEST_CASE("an artifact's lineage is what made it, what that used, and what becam
 }
 
 TEST_CASE("where a recipe was used, and with what result, is asked by its fingerprint", "[catalog]") {
-  Catalog catalog = fresh();
+  const Place place(GENERATE(from_range(kinds())));
+  Catalog catalog = place.open().value();
   fill(catalog);
   const auto uses = catalog.find({.kind = "experiment", .links_to = recipe_fingerprint()}).value();
   REQUIRE(uses.size() == 1);
@@ -193,7 +196,8 @@ TEST_CASE("where a recipe was used, and with what result, is asked by its finger
 }
 
 TEST_CASE("a trial is found again however its numbers are written, and not where they differ", "[catalog]") {
-  Catalog catalog = fresh();
+  const Place place(GENERATE(from_range(kinds())));
+  Catalog catalog = place.open().value();
   const auto trial = [](const std::string& rate, const std::string& seed) {
     return Experiment{.name = "t", .status = "running", .parameters = {{"rate", rate}, {"seed", seed}}};
   };
@@ -213,7 +217,8 @@ TEST_CASE("a trial is found again however its numbers are written, and not where
 }
 
 TEST_CASE("the changelog says what changed, by whom, and who approved it", "[catalog]") {
-  Catalog catalog = fresh();
+  const Place place(GENERATE(from_range(kinds())));
+  Catalog catalog = place.open().value();
   fill(catalog);
   put(catalog, RecipeEntry{.name = "w4 groups", .status = "retired", .recipe = recipe_json, .reason = "too slow"}, "w4",
       1, now + 2 * day);
@@ -262,14 +267,16 @@ TEST_CASE("the first version of a changelog is read ever after", "[catalog]") {
 }
 
 TEST_CASE("names of others do not become markup", "[catalog]") {
-  Catalog catalog = fresh();
+  const Place place(GENERATE(from_range(kinds())));
+  Catalog catalog = place.open().value();
   put(catalog, Decision{.title = "# big\n<script>[x](y)", .status = "accepted"}, "d1");
   const std::string markdown = to_markdown(changelog(catalog).value());
   CHECK(markdown.find("\\# big \\<script\\>\\[x\\](y)") != std::string::npos);
 }
 
 TEST_CASE("what may not stay is deleted when its time has come, and the log stays verifiable", "[catalog]") {
-  Catalog catalog = fresh();
+  const Place place(GENERATE(from_range(kinds())));
+  Catalog catalog = place.open().value();
   REQUIRE(catalog.govern(governance({{.kind = "feedback", .keep_seconds = 30 * day},
                                      {.kind = "experiment", .keep_seconds = 90 * day},
                                      {.kind = "trace", .keep_seconds = day, .personal_only = false}}),
@@ -320,7 +327,8 @@ TEST_CASE("what may not stay is deleted when its time has come, and the log stay
 }
 
 TEST_CASE("more events than a transaction takes are deleted, and what is deleted can be cancelled", "[catalog]") {
-  Catalog catalog = fresh();
+  const Place place(GENERATE(from_range(kinds())));
+  Catalog catalog = place.open().value();
   REQUIRE(catalog.govern(governance({{.kind = "trace", .personal_only = false}}), "bob", now));
   std::vector<Event> events(2500, Event{.kind = "trace", .actor = "app", .time = now});
   REQUIRE(catalog.append(events));

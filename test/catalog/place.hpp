@@ -64,7 +64,7 @@ class Place {
     }
     const auto database = other.database();
     auto transaction = mcomp::catalog::detail::Transaction::writing(*database).value();
-    for (const char* table : {"migration", "event", "log_state", "record", "alias", "nonce"})
+    for (const char* table : {"migration", "event", "log_state", "record", "alias", "nonce", "link"})
       for (const char* sql : {"CREATE TABLE \"{0}\".{2} (LIKE \"{1}\".{2} INCLUDING ALL)",
                               "INSERT INTO \"{0}\".{2} SELECT * FROM \"{1}\".{2}"})
         REQUIRE(database->run(fmt::format(fmt::runtime(sql), other.schema_, schema_, table)));
