@@ -30,7 +30,7 @@ processor = next((line.split(':')[1].strip() for line in open('/proc/cpuinfo') i
 print(f"""# Releases under guardrails
 
 Written by `bench/rollout.sh`; do not edit. Times: {processor}, load average {os.environ['LOAD']} at the start, medians of
-five runs of processor time.
+five runs; elapsed time grows with what else the machine does.
 
 ## Simulated releases
 
@@ -43,15 +43,15 @@ on every labelled request. Groups: no input is answered twice. Every release has
 print(open(os.path.join(out, 'simulation.md')).read())
 print("""## A decision, and the way back
 
-| | processor time |
-| --- | --- |""")
-units = {'ns': 'ns', 'us': 'us', 'ms': 'ms'}
+| | processor time | elapsed |
+| --- | --- | --- |""")
 for name, run in runs.items():
     what, _, rules = name.partition('/')
+    unit = run['time_unit']
     label = {'decide_pinned': 'decision from a pinned snapshot', 'decide_from_store': 'decision with the pin',
              'decide_by_name': 'decision with the pin, by name', 'hash': "hash of a unit",
              'breach_to_swapped_pointer': 'from the look that breaches to the swapped pointer, 100 flags'}[what]
-    print(f"| {label}{f', {rules} rules' if rules else ''} | {run['cpu_time']:.1f} {units[run['time_unit']]} |")
+    print(f"| {label}{rules and f', {rules} rules'} | {run['cpu_time']:.1f} {unit} | {run['real_time']:.1f} {unit} |")
 PYTHON
 mv "$result.part" "$result"
 echo "$result"

@@ -29,6 +29,7 @@ short_executions() { # of a reader
   case $1 in
   safetensors | token_list | prices | trace | recipe | plan | checkpoint | approval | canonical_json | catalog_manifest) echo 200000 ;;
   artifact | compressed_tensors | archive) echo 60000 ;;
+  workflow_json) echo 15000 ;;
   *) echo 100000 ;;
   esac
 }

@@ -91,13 +91,15 @@ struct GuardrailOptions {
   double alpha = 0.008; ///< of all tests together, within (0, 1/2)
   std::optional<PairedAccuracyRule> pairs = PairedAccuracyRule();
   std::optional<LatencyRule> latency = LatencyRule();
-  std::optional<GroupRule> accuracy{};                  ///< labelled requests of both groups
-  std::optional<FloorRule> accuracy_floor{};            ///< labelled requests of the candidate
-  std::optional<ConfidenceRule> confidence{};           ///< calibrated confidences of the candidate
-  std::optional<GroupRule> satisfaction{};              ///< users who were asked, of both groups
-  std::optional<FloorRule> satisfaction_floor{};        ///< users who were asked, of the candidate
-  std::optional<AnomalyRule> anomaly{};                 ///< anomalous answers of the candidate
-  std::optional<monitor::BurnRateOptions> burn{};       ///< failed requests of the candidate
+  std::optional<GroupRule> accuracy{};           ///< labelled requests of both groups
+  std::optional<FloorRule> accuracy_floor{};     ///< labelled requests of the candidate
+  std::optional<ConfidenceRule> confidence{};    ///< calibrated confidences of the candidate
+  std::optional<GroupRule> satisfaction{};       ///< users who were asked, of both groups
+  std::optional<FloorRule> satisfaction_floor{}; ///< users who were asked, of the candidate
+  std::optional<AnomalyRule> anomaly{};          ///< anomalous answers of the candidate
+  /// Failed requests of the candidate. Where it has few, one failure burns at a high rate: let `least_events` ask for
+  /// as many as make a few failures too much.
+  std::optional<monitor::BurnRateOptions> burn{};
   std::optional<monitor::HeartbeatOptions> heartbeat{}; ///< of whoever serves the candidate, from the first look on
 
   /// Reads schema "mcomp-guardrail-1"; a rule is switched off by leaving it out. Errors: corrupt; version_mismatch.
@@ -145,8 +147,7 @@ class MCOMP_WORKFLOW_API Guardrail {
   Guardrail& operator=(const Guardrail&);
   Guardrail& operator=(Guardrail&&) noexcept;
 
-  /// Cost: about 10 microseconds for each rule. Errors: as
-  /// `GuardrailCounts::check`; nothing is counted then.
+  /// Cost: about 10 microseconds for each rule. Errors: as `GuardrailCounts::check`; nothing is counted then.
   Status observe(const GuardrailCounts& counts);
 
   /// fail: a rule is breached, and stays so. no_data: no rule has seen anything at all. inconclusive: one that is on
