@@ -14,6 +14,13 @@ std::string number_of(const BarChart& chart, const BarChart::Bar& bar) {
   return bar.shown.empty() ? number_text(bar.value.value, chart.value.unit, 3) : bar.shown;
 }
 
+/// A name within the plot, upon a piece of its ground, so that no line runs through it.
+void draw_row_name(Drawing& drawing, double x, double y, const std::string& name, std::string_view css) {
+  if (name.empty()) return;
+  drawing.rectangle(x - 2, y - 11, text_width(name) * 0.92 + 4, 14, "plot");
+  drawing.text(x, y, "start", name, css);
+}
+
 } // namespace
 
 Drawing draw(const BarChart& chart, double width) {
@@ -58,7 +65,7 @@ Drawing draw(const BarChart& chart, double width) {
     if (beside)
       drawing.text(frame.left - 10, middle + 4, "end", fitted(name, frame.left - 14));
     else
-      drawing.text(frame.left + 3, begin + 14, "start", fitted(name, frame.width() - 8), "small over");
+      draw_row_name(drawing, frame.left + 3, begin + 14, fitted(name, frame.width() - 8), "small");
     drawing.text(width - 4, middle + 4, "end", fitted(number_of(chart, bar), values), "small strong");
     if (!x.shows(bar.value.value)) continue;
     const double at = x.at(bar.value.value);
@@ -116,8 +123,8 @@ Drawing draw(const Waterfall& chart, double width) {
     if (beside)
       drawing.text(frame.left - 10, middle + 4, "end", fitted(r.name, frame.left - 14), r.total ? "strong" : "");
     else
-      drawing.text(frame.left + 3, begin + 15, "start", fitted(r.name, width - 24),
-                   r.total ? "small strong over" : "small over");
+      draw_row_name(drawing, frame.left + 3, begin + 15, fitted(r.name, frame.width() - 8),
+                    r.total ? "small strong" : "small");
     const double change = r.until - r.from;
     drawing.rectangle(a, middle - 8, std::max(b - a, 1.5), 16, r.total ? "f5" : change > 0 ? "f1" : "f2");
     // Which way it goes is said by an arrow and a sign too.

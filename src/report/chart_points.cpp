@@ -35,6 +35,16 @@ std::vector<std::size_t> front_of(const ScatterChart& chart) {
   return front;
 }
 
+void pad(Range& range, Scale scale) {
+  if (scale == Scale::logarithmic) {
+    const double factor = std::pow(range.upper / range.lower, 0.04);
+    if (std::isfinite(factor)) range.lower /= factor, range.upper *= factor;
+  } else {
+    const double more = (range.upper / 2 - range.lower / 2) * 0.06;
+    range.lower -= more, range.upper += more;
+  }
+}
+
 struct Box {
   double left, top, right, bottom;
   [[nodiscard]] bool meets(const Box& other) const {
@@ -65,6 +75,8 @@ Drawing draw(const ScatterChart& chart, double width) {
   const double tall = width > 600 ? 260 : 230;
   Frame frame{.left = 0, .top = draw_legend(drawing, entries, 4, width - 8, 0) + 4, .right = width - 16, .bottom = 0};
   frame.bottom = frame.top + tall;
+  // Markers keep clear of the frame.
+  pad(across, chart.x.scale), pad(up, chart.y.scale);
   const AxisScale y(chart.y, up.lower, up.upper, frame.bottom, frame.top, 6);
   double widest = 0;
   for (const Tick& tick : y.ticks()) widest = std::max(widest, text_width(tick.label));
@@ -245,7 +257,7 @@ Drawing draw(const HeatMap& chart, double width) {
   drawing.text(names, bottom + 10, "start", "least", "tick");
   for (int level = 0; level < 5; ++level)
     drawing.rectangle(names + 34 + 20 * level, bottom + 1, 18, 11, fmt::format("h{}", level));
-  drawing.text(names + 140, bottom + 10, "start", fitted("most of a column", width - names - 140), "tick");
+  drawing.text(names + 140, bottom + 10, "start", "most", "tick");
   drawing.height = bottom + 20;
   return drawing;
 }

@@ -70,7 +70,7 @@ nav.parts{margin:6px 0 0}nav.parts ul{list-style:none;padding:0;display:flex;fle
 dl{display:grid;grid-template-columns:minmax(10ch,max-content) 1fr;gap:2px 14px;margin:6px 0;font-size:.92rem}dt{color:var(--soft)}dd{margin:0}
 footer{color:var(--soft);font-size:.85rem;padding-bottom:30px}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:0 26px}
-@media (max-width:520px){body{font-size:15px}h1{font-size:1.4rem}header,main,footer{padding-left:12px;padding-right:12px}figure,.card{padding:10px 8px 6px}dl{grid-template-columns:minmax(0,46%) 1fr}td.long{min-width:24ch}
+@media (max-width:520px){body{font-size:15px}h1{font-size:1.4rem}header,main,footer{padding-left:12px;padding-right:12px}figure,.card{padding:10px 8px 6px}dl{grid-template-columns:minmax(0,46%) 1fr}th,td{padding:5px 6px}td.long{min-width:16ch}
 fieldset.pages label{padding:6px 10px}}
 @media print{body{background:#fff}.skip,fieldset.pages,nav.parts{display:none}section,figure,.card{break-inside:avoid}}
 )";

@@ -215,13 +215,15 @@ BarChart lever_chart(const CostSection& section) {
                  .reference = 0,
                  .reference_name = "no saving",
                  .dots = true};
-  for (const auto& lever : section.levers)
-    chart.bars.push_back(
-        {.name = lever.input,
-         .value = {.value = section.saving.value,
-                   .interval = stats::Interval{std::min(lever.saving_at_low, lever.saving_at_high),
-                                               std::max(lever.saving_at_low, lever.saving_at_high), 0}},
-         .note = fmt::format("{} to {}", compact(lever.low), compact(lever.high))});
+  for (const auto& lever : section.levers) {
+    const stats::Interval range{std::min(lever.saving_at_low, lever.saving_at_high),
+                                std::max(lever.saving_at_low, lever.saving_at_high), 0};
+    if (range.width() <= 0.002 * std::abs(section.saving.value)) continue; // it moves nothing
+    chart.bars.push_back({.name = lever.input,
+                          .value = {.value = section.saving.value, .interval = range},
+                          .note = fmt::format("{} to {}", compact(lever.low, 3), compact(lever.high, 3)),
+                          .shown = fmt::format("{} to {}", compact(range.lower, 3), compact(range.upper, 3))});
+  }
   return chart;
 }
 
