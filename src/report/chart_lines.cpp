@@ -24,6 +24,34 @@ std::size_t marker_stride(std::size_t points, double width) {
   return std::max<std::size_t>(1, (points + room - 1) / room);
 }
 
+/// A line of more points than there is room for, by its least and greatest value in every half unit of the width: it
+/// looks the same. Lines whose x do not ascend stay as they are.
+LineChart::Line thinned(const LineChart::Line& line, const AxisScale& x, double width) {
+  const std::size_t n = std::min(line.x.size(), line.y.size());
+  if (static_cast<double>(n) <= 4 * width || !std::is_sorted(line.x.begin(), line.x.end())) return line;
+  const bool band = line.lower.size() >= n && line.upper.size() >= n;
+  LineChart::Line result{.name = line.name, .x = {}, .y = {}, .step = line.step};
+  for (std::size_t begin = 0, end = 0; begin < n; begin = end) {
+    const double column = std::floor(2 * x.at(line.x[begin]));
+    std::size_t least = n, most = n;
+    double lower = not_known, upper = not_known;
+    for (end = begin; end < n && std::floor(2 * x.at(line.x[end])) == column; ++end) {
+      if (!std::isfinite(line.y[end])) continue;
+      if (least == n || line.y[end] < line.y[least]) least = end;
+      if (most == n || line.y[end] > line.y[most]) most = end;
+      if (band && !(line.lower[end] >= lower)) lower = line.lower[end];
+      if (band && !(line.upper[end] <= upper)) upper = line.upper[end];
+    }
+    if (least == n) least = most = begin; // nothing is known here: a gap
+    for (const std::size_t at : {std::min(least, most), std::max(least, most)}) {
+      if (!result.x.empty() && least == most && at == std::max(least, most) && result.x.back() == line.x[at]) continue;
+      result.x.push_back(line.x[at]), result.y.push_back(line.y[at]);
+      if (band) result.lower.push_back(lower), result.upper.push_back(upper);
+    }
+  }
+  return result;
+}
+
 /// Pieces of a line between points that are not known.
 std::string polyline(const LineChart::Line& line, const AxisScale& x, const AxisScale& y) {
   std::string commands;
@@ -153,11 +181,13 @@ Drawing draw(const LineChart& chart, double width) {
         drawing.text((from + until) / 2, span_row + 12.5, "middle", name, i % 2 ? "small h0i" : "small h1i");
     }
   }
-  for (std::size_t i = 0; i < chart.lines.size(); ++i) draw_band(drawing, chart.lines[i], i % series_styles, x, y);
+  std::vector<LineChart::Line> lines;
+  for (const auto& line : chart.lines) lines.push_back(thinned(line, x, frame.width()));
+  for (std::size_t i = 0; i < lines.size(); ++i) draw_band(drawing, lines[i], i % series_styles, x, y);
   for (const auto& limit : chart.limits)
     if (y.shows(limit.value)) drawing.line(frame.left, y.at(limit.value), frame.right, y.at(limit.value), "limit");
-  for (std::size_t i = 0; i < chart.lines.size(); ++i) {
-    const auto& line = chart.lines[i];
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const auto& line = lines[i];
     if (const std::string commands = polyline(line, x, y); !commands.empty())
       drawing.path(commands, fmt::format("line s{}", i % series_styles));
     const std::size_t points = std::min(line.x.size(), line.y.size());

@@ -106,12 +106,14 @@ Drawing draw(const ScatterChart& chart, double width) {
     taken.push_back({px - 5, py - 5, px + 5, py + 5});
     if (std::find(front.begin(), front.end(), i) == front.end()) order.push_back(i);
   }
+  constexpr std::size_t most_named = 60; // beyond them only the front has names
   for (const std::size_t i : order) {
     const auto& p = chart.points[i];
     const double px = x.at(p.x), py = y.at(p.y);
     const bool best = std::find(front.begin(), front.end(), i) != front.end();
     drawing.marker(px, py, groups[p.group]);
     if (best) drawing.circle(px, py, 7.5, "halo");
+    if (!best && order.size() > most_named) continue;
     const std::string name = shortened(p.name, width > 600 ? 28 : 18);
     const double w = text_width(name), away = best ? 10 : 8;
     for (const auto& [left, base] : {std::pair(px + away, py + 4), std::pair(px - away - w, py + 4),

@@ -70,7 +70,7 @@ nav.parts{margin:6px 0 0}nav.parts ul{list-style:none;padding:0;display:flex;fle
 dl{display:grid;grid-template-columns:minmax(10ch,max-content) 1fr;gap:2px 14px;margin:6px 0;font-size:.92rem}dt{color:var(--soft)}dd{margin:0}
 footer{color:var(--soft);font-size:.85rem;padding-bottom:30px}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:0 26px}
-@media (max-width:520px){body{font-size:15px}h1{font-size:1.4rem}header,main,footer{padding-left:12px;padding-right:12px}figure,.card{padding:10px 8px 6px}dl{grid-template-columns:minmax(0,46%) 1fr}th,td{padding:5px 6px}td.long{min-width:16ch}
+@media (max-width:520px){body{font-size:15px}h1{font-size:1.4rem}header,main,footer{padding-left:12px;padding-right:12px}figure,.card{padding:10px 8px 6px}dl{grid-template-columns:minmax(0,46%) 1fr}th,td{padding:5px 6px}td.text{min-width:10ch}td.long{min-width:16ch}
 fieldset.pages label{padding:6px 10px}}
 @media print{body{background:#fff}.skip,fieldset.pages,nav.parts{display:none}section,figure,.card{break-inside:avoid}}
 )";
@@ -97,7 +97,7 @@ std::string table(const PageTable& content, std::string_view label) {
                                  attribute("aria-label", label));
   const auto css = [&](std::size_t c, const std::string& text) -> const char* {
     if (c < content.numeric.size() && content.numeric[c]) return " class=\"n\"";
-    return text.size() > 70 ? " class=\"long\"" : text.size() > 26 ? " class=\"text\"" : "";
+    return text.size() > 70 ? " class=\"long\"" : text.size() > 16 ? " class=\"text\"" : "";
   };
   for (std::size_t c = 0; c < content.columns.size(); ++c)
     html += fmt::format("<th scope=\"col\"{}>{}</th>",

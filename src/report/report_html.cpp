@@ -37,8 +37,8 @@ class FrontPage {
   std::string html() {
     const ReaderText& text = readers[static_cast<std::size_t>(reader_)];
     if (reader_ == Reader::builder) builder();
-    if (reader_ == Reader::operating) operating();
-    if (reader_ == Reader::accountable) accountable();
+    if (reader_ == Reader::runner) operating();
+    if (reader_ == Reader::owner) accountable();
     std::string result = element("h2", text.heading) + element("p", text.lead, "lead");
     if (!tiles_.empty()) result += "<ul class=\"tiles\">\n" + tiles_ + "</ul>\n";
     result += element("h3", "What needs attention");
@@ -64,6 +64,17 @@ class FrontPage {
   }
   void draw(const Chart& chart, const char* id, bool wide = false) {
     figures_ += figure(chart, {.id = fmt::format("front-{}-{}", static_cast<int>(reader_), id), .wide = wide});
+  }
+
+  /// As many rows as a front page has room for: those with the greatest values.
+  template <class Row, class Value> static bool shorten(std::vector<Row>& rows, const Value& value) {
+    if (rows.size() <= most_rows) return false;
+    std::stable_sort(rows.begin(), rows.end(), [&](const Row& a, const Row& b) {
+      const double x = value(a), y = value(b);
+      return std::isfinite(x) && (!std::isfinite(y) || x > y);
+    });
+    rows.resize(most_rows);
+    return true;
   }
 
   void verdict_tile() {
@@ -115,11 +126,17 @@ class FrontPage {
       tile("calibration error", number_text(last.ece, "", 3), last.name);
     }
     if (r_.slices && !r_.slices->measures.empty()) {
-      const BarChart chart = slice_chart(*r_.slices, 0);
+      BarChart chart = slice_chart(*r_.slices, 0);
+      shorten(chart.bars, [](const auto& bar) { return bar.value.value; });
       tile("worst slice", worst_slice(chart).first, worst_slice(chart).second);
       draw(chart, "slices");
     }
-    if (!r_.layers.empty()) draw(layer_chart(r_.layers[0]), "layers", r_.layers[0].measures.size() > 4);
+    if (!r_.layers.empty()) {
+      LayerSection section = r_.layers[0];
+      if (shorten(section.layers, [](const auto& l) { return l.values.empty() ? not_known : l.values.back(); }))
+        section.subject += fmt::format(" (the {} greatest)", most_rows);
+      draw(layer_chart(section), "layers", section.measures.size() > 4);
+    }
     failed_checks();
     findings({FindingKind::stale_recipe, FindingKind::unused_margin, FindingKind::missed_target});
   }
@@ -208,7 +225,11 @@ class FrontPage {
     if (r_.cost)
       for (const std::string& concern : r_.cost->concerns) attend(Tone::warn, "cost", concern, "cost");
     if (r_.cost) draw(cost_chart(*r_.cost), "cost");
-    if (r_.slices && !r_.slices->measures.empty()) draw(slice_chart(*r_.slices, 0), "slices");
+    if (r_.slices && !r_.slices->measures.empty()) {
+      BarChart chart = slice_chart(*r_.slices, 0);
+      shorten(chart.bars, [](const auto& bar) { return bar.value.value; });
+      draw(chart, "slices");
+    }
     if (!r_.reliability.empty()) draw(reliability_chart(r_.reliability.back()), "reliability");
   }
 
@@ -221,6 +242,7 @@ class FrontPage {
   }
 
   static constexpr int most_attended = 12;
+  static constexpr std::size_t most_rows = 16;
   const Report& r_;
   Reader reader_;
   std::string tiles_, attention_, figures_;

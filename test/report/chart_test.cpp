@@ -227,6 +227,26 @@ TEST_CASE("report: charts of nothing, of one point and of absurd numbers are pic
       }
 }
 
+TEST_CASE("report: a line of many points stays small, and keeps its peaks and gaps") {
+  LineChart chart{.text = {"many", ""},
+                  .x = {.label = "second"},
+                  .y = {.label = "load"},
+                  .lines = {{.name = "a", .x = {}, .y = {}}}};
+  for (int i = 0; i < 200000; ++i) {
+    chart.lines[0].x.push_back(i);
+    chart.lines[0].y.push_back(i == 123456 ? 1000 : i > 150000 && i < 160000 ? not_known : i % 7);
+    chart.lines[0].lower.push_back(0), chart.lines[0].upper.push_back(10);
+  }
+  const std::string svg = to_svg(chart);
+  CHECK(svg.size() < 100000);
+  const auto line = svg.find("class=\"line s0\""), begin = svg.rfind("d=\"", line);
+  const std::string path = svg.substr(begin, line - begin);
+  CHECK(count(path, "M") == 2); // the gap
+  const Axis axis = chart.y;
+  const detail::AxisScale y(axis, 0, 1000, 190 + 4, 4, 5);
+  CHECK(path.find(fmt::format(" {:.1f}", y.at(1000))) != std::string::npos);
+}
+
 TEST_CASE("report: text and lines stand out in both schemes") {
   const std::string css(detail::colour_variables());
   const std::size_t dark_begins = css.find("@media");

@@ -146,7 +146,7 @@ TEST_CASE("report: a page for an empty report, and for each part alone") {
 }
 
 TEST_CASE("report: the policy of the page names its style by hash, and nothing else may load") {
-  const std::string html = to_html(Report{.title = "t"}, {.first = Reader::accountable, .language = "de"});
+  const std::string html = to_html(Report{.title = "t"}, {.first = Reader::owner, .language = "de"});
   CHECK(html.find("<html lang=\"de\">") != std::string::npos);
   CHECK(html.find("default-src 'none'; style-src 'sha256-") != std::string::npos);
   CHECK(html.find("id=\"reader-2\" checked") != std::string::npos);
@@ -154,6 +154,21 @@ TEST_CASE("report: the policy of the page names its style by hash, and nothing e
     CHECK(html.find(outside) == std::string::npos);
   CHECK(html.find(" style=") == std::string::npos);
   CHECK(html.find("href=\"#content\"") != std::string::npos);
+}
+
+TEST_CASE("report: front pages show the greatest of many rows, the parts all") {
+  Report r{.title = "t"};
+  r.layers.resize(1), r.layers[0].measures = {{.name = "int4"}};
+  for (int i = 0; i < 100; ++i)
+    r.layers[0].layers.push_back({.name = fmt::format("layer-{}-", i), .values = {i == 3 ? not_known : i}});
+  const std::string html = to_html(r);
+  const std::size_t parts = html.find("<section id=\"layers\"");
+  REQUIRE(parts != std::string::npos);
+  const std::string front = html.substr(0, parts), rest = html.substr(parts);
+  CHECK(front.find("layer-99-") != std::string::npos);
+  CHECK(front.find("layer-84-") != std::string::npos);
+  CHECK(front.find("layer-83-") == std::string::npos);
+  CHECK(rest.find("layer-3-") != std::string::npos);
 }
 
 TEST_CASE("report: JSON of another schema, with unknown keys or wrong types is refused by name") {

@@ -220,9 +220,9 @@ struct Report {
 };
 
 enum class Reader {
-  builder,     ///< of models
-  operating,   ///< runs them
-  accountable, ///< for the product
+  builder, ///< of models
+  runner,  ///< of services
+  owner,   ///< who answers for the product
 };
 
 struct HtmlOptions {
@@ -233,7 +233,7 @@ struct HtmlOptions {
 /// One file. A content security policy in it forbids everything but its own style sheet, by hash; all text of the
 /// records is escaped.
 [[nodiscard]] MCOMP_WORKFLOW_API std::string to_html(const Report& report, const HtmlOptions& options = {});
-/// Canonical order of keys; what is not known is null.
+/// Schema "mcomp-report-1", keys as the members above; what is not known is null.
 [[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const Report& report);
 
 } // namespace mcomp::inline v0::report
