@@ -245,10 +245,9 @@ Drawing draw(const HeatMap& chart, double width) {
         drawing.text(left + cell / 2 - 1, y + 15, "middle", text_width(number) < cell - 4 ? number : "?", "tick");
         continue;
       }
-      const double part = range.upper > range.lower
-                              ? (value / 2 - range.lower / 2) / (range.upper / 2 - range.lower / 2)
-                              : 0; // no overflow
-      const int level = std::clamp(static_cast<int>(part * 5), 0, 4);
+      // Halves, so that no difference overflows; of numbers too small for halves there is no part.
+      const double part = (value / 2 - range.lower / 2) / (range.upper / 2 - range.lower / 2);
+      const int level = part > 0 ? static_cast<int>(std::min(part * 5, 4.)) : 0;
       drawing.rectangle(left, y, cell - 2, tall - 2, fmt::format("h{}", level));
       drawing.text(left + cell / 2 - 1, y + 15, "middle", fitted(number, cell - 4), fmt::format("small h{}i", level));
     }
