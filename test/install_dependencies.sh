@@ -13,6 +13,9 @@ tests=("${examples[@]}" catch2 libbenchmark-dev clang-14 libclang-rt-14-dev ccac
 tests+=(curl zip unzip patchelf libcurl4 python3-requests python3-urllib3 python3-colorama python3-yaml python3-patch-ng
   python3-fasteners python3-distro python3-jinja2 python3-dateutil)
 
+# A browser that looks at the reports; the test skips without.
+tests+=(chromium)
+
 case ${1:-} in
 build) wanted=("${build[@]}") ;;
 examples) wanted=("${examples[@]}") ;;

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "mcomp/core/format.hpp"
+#include "mcomp/core/markup.hpp"
 
 namespace example {
 
@@ -21,44 +22,6 @@ constexpr const char* demand_colour = "#009e73";
 constexpr const char* baseline_colour = "#0072b2";
 constexpr const char* candidate_colour = "#d55e00";
 constexpr const char* dashes = "7 3";
-
-/// Bytes of the character that begins at `at`; 0 where they are no UTF-8.
-std::size_t character(const std::string& text, std::size_t at) {
-  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-  const unsigned first = byte(at);
-  const std::size_t length = first < 0x80   ? 1
-                             : first < 0xC2 ? 0
-                             : first < 0xE0 ? 2
-                             : first < 0xF0 ? 3
-                             : first < 0xF5 ? 4
-                                            : 0;
-  for (std::size_t i = 1; i < length; ++i)
-    if ((byte(at + i) & 0xC0) != 0x80) return 0;
-  return length;
-}
-
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    const char c = text[at];
-    if (const std::size_t length = character(text, at); length != 1) {
-      result += length == 0 ? "?" : text.substr(at, length);
-      at += std::max<std::size_t>(length, 1) - 1;
-    } else if (c == '&')
-      result += "&amp;";
-    else if (c == '<')
-      result += "&lt;";
-    else if (c == '>')
-      result += "&gt;";
-    else if (c == '"')
-      result += "&quot;";
-    else if (static_cast<unsigned char>(c) < 0x20)
-      result += ' '; // control characters are no XML
-    else
-      result += c;
-  }
-  return result;
-}
 
 std::string text(double x, double y, const char* anchor, const std::string& content, const std::string& extra = "") {
   return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\"{}>{}</text>\n", x, y, anchor, extra, content);
@@ -154,7 +117,7 @@ std::string panel(int place, const std::string& title, const TimeAxis& axis, con
   std::string svg =
       fmt::format("<g>\n<rect x=\"{:.0f}\" y=\"{:.0f}\" width=\"{:.0f}\" height=\"{:.0f}\" fill=\"#fcfcfc\"/>\n", left,
                   y0, plot, tall);
-  svg += text(left, y0 - 9, "start", escaped(title), " font-weight=\"600\"");
+  svg += text(left, y0 - 9, "start", mcomp::escape_markup(title), " font-weight=\"600\"");
   for (double value = 0; value <= upper * (1 + 1e-9); value += step) {
     svg += line(left, y(value), left + plot, y(value), "stroke=\"#e3e3e3\"");
     svg += text(left - 8, y(value) + 4, "end", compact(value));
@@ -200,7 +163,7 @@ std::string panel(int place, const std::string& title, const TimeAxis& axis, con
     names[i].first = std::min(names[i].first, most_y);
   }
   for (const auto& [at, s] : names)
-    svg += text(left + plot + 8, at + 4, "start", escaped(shortened(s->name, 19)),
+    svg += text(left + plot + 8, at + 4, "start", mcomp::escape_markup(shortened(s->name, 19)),
                 fmt::format(" fill=\"{}\" font-weight=\"600\"", s->colour));
   return svg + "</g>\n";
 }
@@ -214,7 +177,7 @@ std::string legend(const Chart& chart) {
                 fmt::format("stroke=\"{}\" stroke-width=\"2.2\"{}", colour,
                             *dash ? fmt::format(" stroke-dasharray=\"{}\"", dash) : ""));
     const std::string shown = shortened(name, 34);
-    svg += text(x + 36, y, "start", escaped(shown));
+    svg += text(x + 36, y, "start", mcomp::escape_markup(shown));
     x += 36 + 7.0 * static_cast<double>(shown.size()) + 20;
   };
   entry("demand", demand_colour, "");
@@ -278,9 +241,10 @@ std::string to_svg(const Chart& chart) {
       "role=\"img\" font-family=\"Helvetica, Arial, sans-serif\" font-size=\"12.5\" fill=\"#222\">\n"
       "<title>{2}</title>\n<desc>Demand, instances and cost over time of baseline and candidate. {3}</desc>\n"
       "<rect width=\"{0:.0f}\" height=\"{1:.0f}\" fill=\"#fff\"/>\n",
-      width, height, escaped(chart.title), escaped(chart.subtitle));
-  svg += text(left, 24, "start", escaped(shortened(chart.title, 84)), " font-size=\"16\" font-weight=\"600\"");
-  svg += text(left, 43, "start", escaped(shortened(chart.subtitle, 118)), " fill=\"#555\"");
+      width, height, mcomp::escape_markup(chart.title), mcomp::escape_markup(chart.subtitle));
+  svg += text(left, 24, "start", mcomp::escape_markup(shortened(chart.title, 84)),
+              " font-size=\"16\" font-weight=\"600\"");
+  svg += text(left, 43, "start", mcomp::escape_markup(shortened(chart.subtitle, 118)), " fill=\"#555\"");
   svg += legend(chart);
   const bool banded = each > 1;
   svg += panel(0, "Demand, requests per second", axis, ticks,

@@ -5,6 +5,7 @@
 
 #include "core/try.hpp"
 #include "mcomp/core/format.hpp"
+#include "mcomp/core/markup.hpp"
 
 namespace mcomp::inline v0::calibrate {
 
@@ -13,23 +14,6 @@ namespace {
 // In user units; the plot is a square, with the histogram of counts below it on the same axis.
 constexpr double side = 300, left = 64, top = 46, gap = 16, histogram = 74, right = 24, foot = 84;
 constexpr double width = left + side + right, height = top + side + gap + histogram + foot;
-
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    if (c == '&')
-      result += "&amp;";
-    else if (c == '<')
-      result += "&lt;";
-    else if (c == '>')
-      result += "&gt;";
-    else if (static_cast<unsigned char>(c) < 0x20)
-      result += ' '; // control characters are no XML
-    else
-      result += c;
-  }
-  return result;
-}
 
 std::string text(double x, double y, const char* anchor, const std::string& content, const char* extra = "") {
   return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\"{}>{}</text>\n", x, y, anchor, extra, content);
@@ -58,7 +42,7 @@ std::string one(const ReliabilityDiagram& diagram, double offset) {
   const auto py = [&](double p) { return top + side * (1 - std::clamp(p, 0., 1.)); };
   const double floor = top + side, base = floor + gap + histogram;
   std::string svg = fmt::format("<g transform=\"translate({:.0f} 0)\">\n", offset);
-  svg += text(left + side / 2, 26, "middle", escaped(diagram.title), " font-size=\"15\" font-weight=\"600\"");
+  svg += text(left + side / 2, 26, "middle", escape_markup(diagram.title), " font-size=\"15\" font-weight=\"600\"");
 
   // Frames, grid and ticks.
   svg += rectangle(left, top, side, side, "fill=\"#fafafa\" stroke=\"none\"");

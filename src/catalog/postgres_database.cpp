@@ -112,9 +112,9 @@ class PostgresDatabase final : public Database {
     const auto told = [&](ErrorCode code, const std::string& why) {
       return Error(code, session_.name(),
                    fmt::format("what was deleted is deleted, but its old rows were not vacuumed: {}", why),
-                   "run VACUUM on the tables event and record as their owner, or leave it to autovacuum");
+                   "run VACUUM on the tables event, record and link as their owner, or leave it to autovacuum");
     };
-    const auto status = session_.simple("VACUUM event, record", &warning);
+    const auto status = session_.simple("VACUUM event, record, link", &warning);
     if (!status) return told(status.error().code(), status.error().rule());
     if (!warning.empty()) return told(ErrorCode::io_failure, warning);
     return {};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mcomp/core/format.hpp"
+#include "mcomp/core/markup.hpp"
 #include "mcomp/evaluate/evaluation.hpp"
 
 namespace mcomp::inline v0::evaluate {
@@ -33,33 +34,6 @@ std::string both(const std::optional<double>& before, const std::optional<double
 
 std::string milliseconds(const std::optional<stats::LatencySummary>& latency) {
   return latency ? fmt::format("{:.3f}", latency->p99.value * 1e3) : "";
-}
-
-/// What XML 1.0 allows, with the five special characters escaped; anything else becomes a question mark.
-std::string xml(std::string_view text) {
-  std::string escaped;
-  for (const char c : text) {
-    switch (c) {
-    case '&':
-      escaped += "&amp;";
-      break;
-    case '<':
-      escaped += "&lt;";
-      break;
-    case '>':
-      escaped += "&gt;";
-      break;
-    case '"':
-      escaped += "&quot;";
-      break;
-    case '\'':
-      escaped += "&apos;";
-      break;
-    default:
-      escaped += static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t' ? '?' : c;
-    }
-  }
-  return escaped;
 }
 
 /// Text in a cell of a Markdown table.
@@ -195,19 +169,19 @@ std::string to_junit_xml(const Evaluation& e) {
   std::string text = fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" "
       "errors=\"0\" skipped=\"{}\" time=\"0\">\n",
-      xml(title(e)), e.verdict.checks.size(), number(Outcome::fail), number(Outcome::insufficient_data));
+      escape_markup(title(e)), e.verdict.checks.size(), number(Outcome::fail), number(Outcome::insufficient_data));
   for (const Check& check : e.verdict.checks) {
-    text += fmt::format("    <testcase classname=\"mcomp.evaluate\" name=\"{}\" time=\"0\"", xml(check.name));
+    text += fmt::format("    <testcase classname=\"mcomp.evaluate\" name=\"{}\" time=\"0\"", escape_markup(check.name));
     switch (check.outcome) {
     case Outcome::pass:
-      text += fmt::format(">\n      <system-out>{}</system-out>\n    </testcase>\n", xml(check.sentence));
+      text += fmt::format(">\n      <system-out>{}</system-out>\n    </testcase>\n", escape_markup(check.sentence));
       break;
     case Outcome::fail:
-      text += fmt::format(">\n      <failure message=\"{}\"/>\n    </testcase>\n", xml(check.sentence));
+      text += fmt::format(">\n      <failure message=\"{}\"/>\n    </testcase>\n", escape_markup(check.sentence));
       break;
     case Outcome::insufficient_data:
-      text +=
-          fmt::format(">\n      <skipped message=\"insufficient data: {}\"/>\n    </testcase>\n", xml(check.sentence));
+      text += fmt::format(">\n      <skipped message=\"insufficient data: {}\"/>\n    </testcase>\n",
+                          escape_markup(check.sentence));
       break;
     }
   }

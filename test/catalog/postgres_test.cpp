@@ -238,7 +238,7 @@ TEST_CASE("after a redaction no query finds what was said, and no row of the pag
   const auto event = catalog.append(note("typed again")).value();
   for (const std::string& sql :
        {std::string("CREATE ROLE guest LOGIN"), "GRANT USAGE ON SCHEMA \"" + place.schema() + "\" TO guest",
-        "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA \"" + place.schema() + "\" TO guest"})
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \"" + place.schema() + "\" TO guest"})
     REQUIRE(database->run(sql));
   std::string guest = server()->connection();
   guest.replace(guest.find("user=postgres"), 13, "user=guest");

@@ -32,6 +32,7 @@
 #include "mcomp/monitor/online_drift.hpp"
 #include "mcomp/monitor/sketch_window.hpp"
 #include "mcomp/rollout/flagd.hpp"
+#include "mcomp/report/report.hpp"
 #include "mcomp/rollout/flags.hpp"
 #include "mcomp/rollout/guardrail.hpp"
 #include "mcomp/rollout/hash.hpp"
@@ -234,6 +235,17 @@ void texts_seeds(Seeds& seeds, const fs::path& scratch) {
     "level_edges": [1], "level_share": [0.5, 0.5], "saving_per_month": 5,
     "saving_interval": {"lower": 4, "upper": 6, "level": 0.95}, "baseline": {"mean_instances": 2},
     "candidate": null, "measured_baseline": {"per_month": 1e3}, "measured_candidate": {}}]})");
+  seeds.text("report", "empty", to_json(report::Report{.title = "t"}));
+  report::Report page{.title = "t", .time = 1780272000};
+  page.verdict = report::VerdictSection{.checks = {{"max_accuracy_loss", "pass", "below"}}};
+  page.trials = report::TrialSection{.trials = {{"e1", "w4a8", "", "won", {{"bytes", 9}, {"accuracy", 0.9}}, {}}}};
+  page.layers = {{.measures = {{.name = "int4"}}, .layers = {{.name = "stem", .values = {0.5}}}}};
+  page.latency = report::LatencySection{.models = {{.name = "a", .count = 3, .bins = {{0.001, 0.002, 3}}}}};
+  page.drift = report::DriftSection{.series = {{.name = "psi", .readings = {{1780272000, 0.1}}, .limit = 0.2}}};
+  page.rollout = report::RolloutSection{.stages = {{"full", 1780272000, 1780358400, 1}}, .marks = {{1780272000, "a"}}};
+  page.cost = report::CostSection{.currency = "USD", .changes = {{"machines", -1}}, .hours = {{0, 1, 2}}};
+  page.playbooks = {report::playbook({.name = "p99", .kind = report::AlertKind::latency, .value = 2, .limit = 1})};
+  seeds.text("report", "parts", to_json(page));
   seeds.text("price_import", "hourly", "instance_type,usd_per_hour_ondemand_linux\na1.large,0.051\nb,unavailable\n");
   seeds.text("price_import", "monthly",
              "Instance-Type , Memory , CPUs , Linux On Demand cost , Linux Reserved cost\n"
