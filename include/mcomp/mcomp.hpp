@@ -156,6 +156,7 @@
 #include "mcomp/catalog/merkle.hpp"
 #include "mcomp/catalog/records.hpp"
 #include "mcomp/catalog/signature.hpp"
+#include "mcomp/monitor/anomaly.hpp"
 #include "mcomp/monitor/anomaly_score.hpp"
 #include "mcomp/monitor/burn_rate.hpp"
 #include "mcomp/monitor/heartbeat.hpp"

@@ -8,7 +8,6 @@
 #include "catch.hpp"
 #include "data.hpp"
 #include "mcomp/core/format.hpp"
-#include "mcomp/io/safetensors.hpp"
 #include "monitor/nab.hpp"
 
 using namespace mcomp;
@@ -24,28 +23,6 @@ const std::vector<ScoreProfile> profiles = {ScoreProfile::standard(), ScoreProfi
 
 DetectionCounts counts(const Json& json) {
   return {json.at("tp"), json.at("fn"), json.at("fp"), json.at("tn")};
-}
-
-/// The recorded scores of a detector, in the order of `series`.
-std::vector<std::vector<double>> recorded(const std::string& detector, const std::vector<nab::Series>& series) {
-  std::vector<std::vector<double>> all;
-  if (detector == "null") {
-    for (const auto& one : series) all.emplace_back(one.values.size(), 0.5);
-    return all;
-  }
-  const auto path = mcomp_test::data("nab/detectors/" + detector + ".safetensors");
-  const auto file = io::read_safetensors(path.value()).value();
-  for (const auto& one : series) {
-    const auto tensor = file.tensors.find(one.name).value();
-    if (tensor.dtype() == DType::f64) {
-      const auto values = tensor.values<double>(one.name).value();
-      all.emplace_back(values.begin(), values.end());
-    } else {
-      const auto values = tensor.values<float>(one.name).value();
-      all.emplace_back(values.begin(), values.end());
-    }
-  }
-  return all;
 }
 
 void check_score(const AnomalyScore& score, const Json& expected) {
@@ -126,9 +103,8 @@ TEST_CASE("The scorer gives every score of the Numenta benchmark's own", "[anoma
   }
 
   for (const auto& [detector, record] : expected.at("detectors").items()) {
-    const auto scores = recorded(detector, series);
-    std::vector<ScoredSeries> scored;
-    for (std::size_t i = 0; i < series.size(); ++i) scored.push_back({series[i].name, series[i].windows, scores[i]});
+    const auto scores = nab::recorded(*folder, detector, series);
+    const auto scored = nab::scored(series, scores);
     for (const ScoreProfile& profile : profiles) {
       INFO(detector << ", " << profile.name);
       const Json& row = record.at("profiles").at(profile.name);

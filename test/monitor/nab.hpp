@@ -12,6 +12,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "mcomp/io/safetensors.hpp"
+#include "mcomp/monitor/anomaly.hpp"
 #include "mcomp/monitor/anomaly_score.hpp"
 
 namespace mcomp_test::nab {
@@ -62,6 +64,49 @@ inline std::vector<Series> read(const std::filesystem::path& folder) {
     for (const auto& window : entry.value()) series.windows.push_back({row(window.at(0)), row(window.at(1))});
     all.push_back(std::move(series));
   }
+  return all;
+}
+
+/// The recorded scores of a detector of the benchmark, in the order of `series`; "null" says 0.5 everywhere.
+inline std::vector<std::vector<double>> recorded(const std::filesystem::path& folder, const std::string& detector,
+                                                 const std::vector<Series>& series) {
+  std::vector<std::vector<double>> all;
+  if (detector == "null") {
+    for (const Series& one : series) all.emplace_back(one.values.size(), 0.5);
+    return all;
+  }
+  const auto file = mcomp::io::read_safetensors(folder / "detectors" / (detector + ".safetensors")).value();
+  for (const Series& one : series) {
+    const auto tensor = file.tensors.find(one.name).value();
+    if (tensor.dtype() == mcomp::DType::f64) {
+      const auto values = tensor.values<double>(one.name).value();
+      all.emplace_back(values.begin(), values.end());
+    } else {
+      const auto values = tensor.values<float>(one.name).value();
+      all.emplace_back(values.begin(), values.end());
+    }
+  }
+  return all;
+}
+
+/// What mcomp's own detector says, each series in one pass from a fresh detector.
+inline std::vector<std::vector<double>> detect(const std::vector<Series>& series,
+                                               const mcomp::monitor::AnomalyOptions& options = {}) {
+  std::vector<std::vector<double>> all;
+  for (const Series& one : series) {
+    auto detector = mcomp::monitor::AnomalyDetector::create(options).value();
+    std::vector<double> scores;
+    for (std::size_t i = 0; i < one.values.size(); ++i)
+      scores.push_back(detector.update(one.times[i], one.values[i]).value().score);
+    all.push_back(std::move(scores));
+  }
+  return all;
+}
+
+inline std::vector<mcomp::monitor::ScoredSeries> scored(const std::vector<Series>& series,
+                                                        const std::vector<std::vector<double>>& scores) {
+  std::vector<mcomp::monitor::ScoredSeries> all;
+  for (std::size_t i = 0; i < series.size(); ++i) all.push_back({series[i].name, series[i].windows, scores[i]});
   return all;
 }
 
