@@ -34,7 +34,9 @@ double ForgettingScale::add(double value, double windowed, double largest_roundi
   constexpr std::int64_t settling = 5; // rows without which neither mean nor deviation means anything
   const double before = std::abs(windowed - mean);
   const bool known = count > window + settling && deviation > 0 && before > largest_rounding;
-  const double result = known ? before / deviation : 0;
+  // Kept within powers of ten whose ratios and their logarithms are finite.
+  const double units = known ? std::min(before / deviation, largest_number) : 0;
+  const double result = units < 1 / largest_number ? 0 : units;
   ++count;
   mean += std::max(rate, 1 / static_cast<double>(count)) * (value - mean);
   if (count > settling)

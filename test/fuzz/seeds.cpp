@@ -23,6 +23,7 @@
 #include "mcomp/io/compressed_tensors.hpp"
 #include "mcomp/io/gguf_llama.hpp"
 #include "mcomp/io/safetensors.hpp"
+#include "mcomp/monitor/anomaly.hpp"
 #include "mcomp/rollout/flags.hpp"
 #include "mcomp/rollout/stage_machine.hpp"
 #include "mcomp/stats/sketch.hpp"
@@ -399,6 +400,7 @@ void rollout_seeds(Seeds& seeds) {
                                  .split = ledger,
                                  .holdback = 10,
                                  .shadow = 20}));
+  seeds.text("anomaly", "options", to_json(mcomp::monitor::AnomalyOptions{}));
   seeds.text("stage_machine", "policy", to_json(RolloutPolicy{}));
   RolloutEvent event;
   event.kind = EventKind::gate;
