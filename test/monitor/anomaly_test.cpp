@@ -248,7 +248,7 @@ TEST_CASE("The detector keeps its score in the Numenta benchmark", "[anomaly]") 
   REQUIRE(series.size() == 41);
   const auto scores = nab::detect(series);
   const auto scored = nab::scored(series, scores);
-  // At its own threshold, and at the one that suits these series best; measured 73.26 and 73.66.
-  CHECK(anomaly_score_at(scored, 0.5).value().normalized > 73);
-  CHECK(best_anomaly_score(scored).value().normalized > 73.5);
+  // At its own threshold, and at the one that suits these series best: measured 73.26 and 73.66. One window is worth 1.
+  CHECK(anomaly_score_at(scored, 0.5).value().normalized > 72);
+  CHECK(best_anomaly_score(scored).value().normalized > 72.5);
 }
