@@ -164,6 +164,8 @@
 #include "mcomp/loop/cycle.hpp"
 #include "mcomp/loop/search_step.hpp"
 #include "mcomp/loop/trigger.hpp"
+#include "mcomp/monitor/anomaly.hpp"
+#include "mcomp/monitor/anomaly_score.hpp"
 #include "mcomp/monitor/burn_rate.hpp"
 #include "mcomp/monitor/change_detector.hpp"
 #include "mcomp/monitor/heartbeat.hpp"

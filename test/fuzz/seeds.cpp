@@ -26,13 +26,14 @@
 #include "mcomp/io/safetensors.hpp"
 #include "mcomp/loop/cycle.hpp"
 #include "mcomp/loop/trigger.hpp"
+#include "mcomp/monitor/anomaly.hpp"
 #include "mcomp/monitor/burn_rate.hpp"
 #include "mcomp/monitor/change_detector.hpp"
 #include "mcomp/monitor/metrics_text.hpp"
 #include "mcomp/monitor/online_drift.hpp"
 #include "mcomp/monitor/sketch_window.hpp"
-#include "mcomp/rollout/flagd.hpp"
 #include "mcomp/report/report.hpp"
+#include "mcomp/rollout/flagd.hpp"
 #include "mcomp/rollout/flags.hpp"
 #include "mcomp/rollout/guardrail.hpp"
 #include "mcomp/rollout/hash.hpp"
@@ -497,6 +498,7 @@ void rollout_seeds(Seeds& seeds) {
                                  .split = ledger,
                                  .holdback = 10,
                                  .shadow = 20}));
+  seeds.text("anomaly", "options", to_json(mcomp::monitor::AnomalyOptions{}));
   seeds.text("stage_machine", "policy", to_json(RolloutPolicy{}));
   RolloutEvent event;
   event.kind = EventKind::gate;
