@@ -66,9 +66,10 @@ files_rows, server_rows = rows('sqlite.md'), rows('postgresql.md')
 print(f"""# The catalogue in a file and on a server
 
 Written by `bench/catalog.sh`; do not edit. {processor}, {cores} processors, load average {before_files} before the file and
-{before_server} before the server; mcomp {version}. SQLite {sqlite} in WAL mode; PostgreSQL {server} as Debian ships it (fsync and synchronous_commit
-on, 128 MB of shared buffers), on the same machine, by its socket and libpq {libpq}. Both on one file system ({files}). One
-connection, one thread. What is synced survives a power cut; times of queries are medians of five.
+{before_server} before the server; mcomp {version}. SQLite {sqlite} in WAL mode; PostgreSQL {server},
+with its own defaults (fsync and synchronous_commit on, 128 MB of shared buffers), on the same machine, by its socket and
+libpq {libpq}. Both on one file system ({files}), one connection, one thread. What is synced survives a power cut; times of
+queries are medians of five.
 
 | what | SQLite | PostgreSQL |
 | --- | --- | --- |""")

@@ -107,14 +107,20 @@ class PostgresDatabase final : public Database {
 
   /// Dead rows are removed. What may stay is told in the documentation of `redact`.
   Status forget_deleted() override {
-    // Who is not the owner is told so by a warning.
-    std::string warning;
+    std::string warning, tables;
     const auto told = [&](ErrorCode code, const std::string& why) {
       return Error(code, session_.name(),
                    fmt::format("what was deleted is deleted, but its old rows were not vacuumed: {}", why),
-                   "run VACUUM on the tables event, record and link as their owner, or leave it to autovacuum");
+                   "run VACUUM on the tables of the catalogue as their owner, or leave it to autovacuum");
     };
-    const auto status = session_.simple("VACUUM event, record, link", &warning);
+    const auto listed = query("SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY tablename", {schema()},
+                              [&](const Row& row) -> Status {
+                                tables += (tables.empty() ? "" : ", ") + identifier(row.text(0));
+                                return {};
+                              });
+    if (!listed) return told(listed.error().code(), listed.error().rule());
+    // Who is not the owner is told so by a warning.
+    const auto status = session_.simple("VACUUM " + tables, &warning);
     if (!status) return told(status.error().code(), status.error().rule());
     if (!warning.empty()) return told(ErrorCode::io_failure, warning);
     return {};

@@ -64,7 +64,13 @@ class Place {
     }
     const auto database = other.database();
     auto transaction = mcomp::catalog::detail::Transaction::writing(*database).value();
-    for (const char* table : {"migration", "event", "log_state", "record", "alias", "nonce", "link"})
+    std::vector<std::string> tables;
+    REQUIRE(database->query("SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = $1 ORDER BY tablename",
+                            {schema_}, [&](const mcomp::catalog::detail::Row& row) -> mcomp::Status {
+                              tables.push_back(row.text(0));
+                              return {};
+                            }));
+    for (const std::string& table : tables)
       for (const char* sql : {"CREATE TABLE \"{0}\".{2} (LIKE \"{1}\".{2} INCLUDING ALL)",
                               "INSERT INTO \"{0}\".{2} SELECT * FROM \"{1}\".{2}"})
         REQUIRE(database->run(fmt::format(fmt::runtime(sql), other.schema_, schema_, table)));
