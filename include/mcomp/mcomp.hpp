@@ -114,6 +114,7 @@
 #include "mcomp/stats/bootstrap.hpp"
 #include "mcomp/stats/confidence_sequence.hpp"
 #include "mcomp/stats/cross_moment.hpp"
+#include "mcomp/stats/distance.hpp"
 #include "mcomp/stats/distributions.hpp"
 #include "mcomp/stats/exact_sum.hpp"
 #include "mcomp/stats/gram.hpp"
