@@ -162,6 +162,7 @@
 #include "mcomp/monitor/heartbeat.hpp"
 #include "mcomp/monitor/instruments.hpp"
 #include "mcomp/monitor/label_free.hpp"
+#include "mcomp/monitor/live_samples.hpp"
 #include "mcomp/monitor/metrics_text.hpp"
 #include "mcomp/monitor/online_drift.hpp"
 #include "mcomp/monitor/service_snapshot.hpp"
