@@ -157,6 +157,8 @@
 #include "mcomp/catalog/merkle.hpp"
 #include "mcomp/catalog/records.hpp"
 #include "mcomp/catalog/signature.hpp"
+#include "mcomp/monitor/alert_rules.hpp"
+#include "mcomp/monitor/alerts.hpp"
 #include "mcomp/monitor/burn_rate.hpp"
 #include "mcomp/monitor/drift.hpp"
 #include "mcomp/monitor/heartbeat.hpp"
