@@ -45,8 +45,8 @@ std::vector<std::pair<const char*, Maker>> online(double rate) {
     return
         [d = DriftDetectionMethod::create().value()](double x) mutable { return d.add(x > 0.5) == DriftLevel::drift; };
   });
-  all.emplace_back("CUSUM (slack .1, limit 10)", [rate] {
-    const CusumOptions options{.mean = rate, .deviation = std::sqrt(rate * (1 - rate)), .slack = 0.1, .limit = 10};
+  all.emplace_back("CUSUM (slack .25, limit 20)", [rate] {
+    const CusumOptions options{.mean = rate, .deviation = std::sqrt(rate * (1 - rate)), .slack = 0.25, .limit = 20};
     return [d = Cusum::create(options).value()](double x) mutable { return d.add(x) == Shift::up; };
   });
   return all;
@@ -273,7 +273,7 @@ void real_images(Network& network, bool small) {
   // Windows and detectors follow the clean images with corrupted ones.
   std::vector<std::string> table;
   double worst = 0, sum = 0;
-  std::int64_t cells = 0, held = 0;
+  std::int64_t cells = 0, held = 0, above = 0;
   for (const evaluate::Corruption corruption : evaluate::all_corruptions()) {
     std::string row = fmt::format("| {} |", corruption), delay = row;
     for (int severity = 1; severity <= 5; ++severity) {
@@ -286,6 +286,7 @@ void real_images(Network& network, bool small) {
       sum += error;
       ++cells;
       held += estimate.interval.contains(truth);
+      above += estimate.accuracy > truth;
 
       std::string first = "-", name;
       for (std::int64_t w = 0; w < whole && first == "-"; ++w)
@@ -307,10 +308,10 @@ void real_images(Network& network, bool small) {
     fmt::print("{}\n", row);
     table.push_back(delay);
   }
-  fmt::print("\nMean error {:.2f} points, largest {:.1f}; the 95% interval, which holds under the assumption, has the "
-             "accuracy in "
-             "{} of {} cells. The assumption: {}.\n",
-             100 * sum / static_cast<double>(cells), 100 * worst, held, cells, label_free_assumption);
+  fmt::print("\nMean error {:.2f} points, largest {:.1f}; the estimate is too high in {} of {} cells. The 95% "
+             "interval, which holds "
+             "under the assumption, has the accuracy in {}. The assumption: {}.\n",
+             100 * sum / static_cast<double>(cells), 100 * worst, above, cells, held, label_free_assumption);
 
   std::int64_t false_windows = 0;
   for (std::int64_t w = 0; w < whole; ++w) false_windows += window_of(clean, w).drifted();

@@ -51,7 +51,8 @@ void serve(Instruments& instruments, Recorder& recorder, int shard, int requests
   }
 }
 
-const InstrumentOptions two_stages{.stages = {"queue", "compute"}, .max_series = 8, .waiting = 1024, .windows = 60};
+const InstrumentOptions two_stages{
+    .stages = {"queue", "compute"}, .max_series = 8, .waiting = 1024, .window_seconds = 10, .windows = 60};
 
 ServiceSnapshot without_process(ServiceSnapshot snapshot) {
   snapshot.process.reset();

@@ -67,8 +67,8 @@ struct InstrumentOptions {
   /// Requests that wait for a label (rounded up to a power of two). Each may lie in four places, where the oldest makes
   /// room: with half as many under way at a time, one of 27 is displaced; with an eighth, one of 2,700.
   std::int64_t waiting = 1 << 16; ///< at most 2^24
-  double window_seconds = 10;
-  std::int64_t windows = 360; ///< that are kept, at most 10^5
+  double window_seconds = 60;
+  std::int64_t windows = 60; ///< that are kept, at most 10^5
 
   /// Schema "mcomp-instrument-options-1". Errors: corrupt, version_mismatch; what `create` demands.
   [[nodiscard]] MCOMP_WORKFLOW_API static Result<InstrumentOptions> parse(std::string_view json,
