@@ -269,23 +269,27 @@ Result<std::vector<double>> rows_of(const TensorView& view, const char* subject,
   return rows;
 }
 
-/// The unbiased estimate, of a symmetric kernel matrix without its diagonal and the rows that are the first sample's.
-double squared_mmd(const std::vector<double>& kernel, const std::vector<std::uint8_t>& first, double n, double m) {
-  const std::size_t all = first.size();
-  double within_a = 0, within_b = 0, between = 0;
-  for (std::size_t i = 0; i < all; ++i) {
-    double with_a = 0, with_b = 0;
-    const double* row = kernel.data() + i * all;
-    for (std::size_t j = 0; j < all; ++j) {
-      with_a += first[j] != 0 ? row[j] : 0;
-      with_b += first[j] != 0 ? 0 : row[j];
-    }
-    if (first[i] != 0)
-      within_a += with_a, between += with_b;
-    else
-      within_b += with_b;
+/// A symmetric kernel matrix without its diagonal, with what permutations share.
+struct Kernel {
+  std::size_t all = 0;
+  std::vector<double> values{}, row_sums{};
+  double sum = 0;
+};
+
+/// The unbiased estimate with `chosen` as one sample and all others as the other one: only the rows and columns of the
+/// chosen, the smaller sample, are looked at.
+double squared_mmd(const Kernel& kernel, std::span<const std::size_t> chosen) {
+  double within = 0, with_all = 0;
+  for (const std::size_t i : chosen) {
+    const double* row = kernel.values.data() + i * kernel.all;
+    double in_row = 0;
+    for (const std::size_t j : chosen) in_row += row[j];
+    within += in_row;
+    with_all += kernel.row_sums[i];
   }
-  return within_a / (n * (n - 1)) + within_b / (m * (m - 1)) - 2 * between / (n * m);
+  const double between = with_all - within, others = kernel.sum - within - 2 * between;
+  const auto n = static_cast<double>(chosen.size()), m = static_cast<double>(kernel.all) - n;
+  return within / (n * (n - 1)) + others / (m * (m - 1)) - 2 * between / (n * m);
 }
 
 } // namespace
@@ -308,7 +312,8 @@ Result<MmdTest> maximum_mean_discrepancy(const TensorView& a, const TensorView& 
   const auto n = static_cast<std::size_t>(a.size(0)), all = n + static_cast<std::size_t>(b.size(0)),
              d = static_cast<std::size_t>(features);
   x.insert(x.end(), y.begin(), y.end());
-  std::vector<double> kernel(all * all), distances;
+  Kernel kernel{.all = all, .values = std::vector<double>(all * all), .row_sums = std::vector<double>(all)};
+  std::vector<double> distances;
   distances.reserve(all * (all - 1) / 2);
   for (std::size_t i = 0; i < all; ++i)
     for (std::size_t j = 0; j < i; ++j) {
@@ -317,7 +322,7 @@ Result<MmdTest> maximum_mean_discrepancy(const TensorView& a, const TensorView& 
         const double gap = x[i * d + f] - x[j * d + f];
         squared += gap * gap;
       }
-      kernel[i * all + j] = squared;
+      kernel.values[i * all + j] = squared;
       distances.push_back(squared);
     }
   MmdTest test;
@@ -331,20 +336,26 @@ Result<MmdTest> maximum_mean_discrepancy(const TensorView& a, const TensorView& 
   const double scale = -0.5 / test.bandwidth / test.bandwidth;
   for (std::size_t i = 0; i < all; ++i)
     for (std::size_t j = 0; j < i; ++j) {
-      const double k = std::exp(scale * kernel[i * all + j]);
-      kernel[i * all + j] = k;
-      kernel[j * all + i] = k;
+      const double k = std::exp(scale * kernel.values[i * all + j]);
+      kernel.values[i * all + j] = k;
+      kernel.values[j * all + i] = k;
+      kernel.row_sums[i] += k;
+      kernel.row_sums[j] += k;
+      kernel.sum += 2 * k;
     }
-  std::vector<std::uint8_t> first(all);
-  std::fill_n(first.begin(), n, std::uint8_t{1});
-  const auto rows = static_cast<double>(n), others = static_cast<double>(all - n);
-  test.squared = squared_mmd(kernel, first, rows, others);
+  // The rows of the smaller sample, and then all others.
+  std::vector<std::size_t> order(all);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const std::size_t smaller = std::min(n, all - n);
+  if (smaller < n) std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n), order.end());
+  const std::span<const std::size_t> chosen = std::span(order).first(smaller);
+  test.squared = squared_mmd(kernel, chosen);
   if (options.permutations > 0) {
     Random random(options.seed);
     std::int64_t as_large = 0;
     for (std::int64_t k = 0; k < options.permutations; ++k) {
-      random.shuffle(std::span(first));
-      if (squared_mmd(kernel, first, rows, others) >= test.squared) ++as_large;
+      random.shuffle(std::span(order));
+      if (squared_mmd(kernel, chosen) >= test.squared) ++as_large;
     }
     test.p_value = static_cast<double>(1 + as_large) / static_cast<double>(1 + options.permutations);
   }

@@ -82,7 +82,8 @@ struct MmdTest {
 
 /// Maximum mean discrepancy of rows of features with a Gaussian kernel, its unbiased estimate and permutation test
 /// (Gretton, Borgwardt, Rasch, Schoelkopf and Smola, JMLR 13, 2012, lemma 6): sees differences between features that no
-/// single one shows. O((n + m)^2) time (for each permutation) and memory.
+/// single one shows. O((n + m)^2) time and memory,
+/// and the square of the smaller sample for each permutation.
 /// @param a, b [rows, features], f32 or f64, at least 2 rows each and together at most 4096
 /// Errors: invalid_dtype, invalid_shape, insufficient_data, invalid_value, invalid_argument for the options.
 [[nodiscard]] MCOMP_API Result<MmdTest> maximum_mean_discrepancy(const TensorView& a, const TensorView& b,
