@@ -35,7 +35,7 @@ for section in "${sections[@]}"; do
   case $section in
   instruments)
     measure bench_instruments bench/results/monitor.md "Instruments, measured" \
-      "Wanted: one event with six dimensions within 200 ns. Processor: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)." ;;
+      "Wanted: one event with six dimensions within 200 ns. Processor: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1); load when it began: $(cut -d " " -f 1 /proc/loadavg)." ;;
   drift)
     data=${MCOMP_TEST_DATA_DIR:-$(sed -n 's/^MCOMP_TEST_DATA_DIR:[A-Z]*=//p' $build/CMakeCache.txt)}
     [ -d "$data" ] || { echo "monitor.sh: no test data in '$data'; set MCOMP_TEST_DATA_DIR" >&2; exit 1; }
