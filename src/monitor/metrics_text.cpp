@@ -10,6 +10,7 @@
 
 #include "core/try.hpp"
 #include "mcomp/core/format.hpp"
+#include "monitor/utf8.hpp"
 
 namespace mcomp::inline v0::monitor {
 
@@ -56,23 +57,7 @@ bool is_label_name(std::string_view name) {
          std::all_of(name.begin(), name.end(), [](char c) { return is_letter(c) || is_digit(c); });
 }
 
-/// UTF-8 without overlong forms and surrogates; the number of characters, or nothing.
-std::optional<std::size_t> characters(std::string_view text) {
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < text.size(); ++count) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const std::size_t length = lead < 0x80 ? 1 : lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3 : 4;
-    if (lead >= 0xF5 || (lead >= 0x80 && lead < 0xC2) || i + length > text.size()) return std::nullopt;
-    for (std::size_t k = 1; k < length; ++k)
-      if ((static_cast<unsigned char>(text[i + k]) & 0xC0U) != 0x80) return std::nullopt;
-    const auto second = length > 1 ? static_cast<unsigned char>(text[i + 1]) : 0;
-    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) || (lead == 0xF0 && second < 0x90) ||
-        (lead == 0xF4 && second > 0x8F))
-      return std::nullopt;
-    i += length;
-  }
-  return count;
-}
+using detail::characters;
 
 /// A number of the grammar: decimal, or infinity or NaN in any case. No hexadecimal, no underscores.
 std::optional<double> number(std::string_view text) {

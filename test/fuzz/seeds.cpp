@@ -26,9 +26,13 @@
 #include "mcomp/io/safetensors.hpp"
 #include "mcomp/loop/cycle.hpp"
 #include "mcomp/loop/trigger.hpp"
+#include "mcomp/monitor/alerts.hpp"
 #include "mcomp/monitor/anomaly.hpp"
 #include "mcomp/monitor/burn_rate.hpp"
 #include "mcomp/monitor/change_detector.hpp"
+#include "mcomp/monitor/drift.hpp"
+#include "mcomp/monitor/instruments.hpp"
+#include "mcomp/monitor/live_samples.hpp"
 #include "mcomp/monitor/metrics_text.hpp"
 #include "mcomp/monitor/online_drift.hpp"
 #include "mcomp/monitor/sketch_window.hpp"
@@ -332,6 +336,30 @@ void catalog_seeds(Seeds& seeds, const fs::path& scratch) {
       "h_s s\n"
       "h_s_bucket{le=\"1\"} 1\nh_s_bucket{le=\"+Inf\"} 2\nh_s_count 2\nh_s_sum 3\n# TYPE s stateset\ns{s=\"on\"} 1\n"
       "# TYPE q summary\nq{quantile=\"0.5\"} 1\nq_count 1\nq_sum 1\nother NaN\n# EOF\n");
+  {
+    using namespace monitor;
+    const InstrumentOptions options{.stages = {"queue"}, .max_series = 2};
+    seeds.text("monitor_json", "options", to_json(options));
+    seeds.text("monitor_json", "live_samples", to_json(LiveSampleOptions{.shape = {1, 2}, .edge_cases = {"dark"}}));
+    const std::vector<AlertRule> rules{{.name = "a", .raise = 2, .clear = 1}};
+    seeds.text("monitor_json", "alert_rules", to_json(rules));
+    seeds.text("monitor_json", "drift_options", to_json(DriftOptions{}));
+    Instruments instruments = Instruments::create(options).value();
+    Recorder recorder = instruments.recorder().value();
+    const std::array<double, 1> stages{0.25};
+    recorder.record(
+        {.region = instruments.name(Dimension::region, "eu").value()},
+        {.seconds = 0.5, .stage_seconds = stages, .confidence = 0.75, .cost = 0.5, .request = 1, .predicted = 2});
+    recorder.label(1, 2);
+    recorder.activations(instruments.layer("conv").value(), 10, 1);
+    instruments.collect(5).value();
+    seeds.text("monitor_json", "snapshot", to_json(instruments.since_start()));
+    const std::vector<double> rows{1, 0, 2, 1, 3, 1, 4, 0, 5, 0, 6, 1, 7, 1, 8, 0, 9, 0, 10, 0};
+    seeds.text("monitor_json", "reference",
+               to_json(DriftReference::build({{.name = "n"}, {.name = "c", .categories = {"a", "b"}}},
+                                             TensorView::of<double>(std::span<const double>(rows), {10, 2}).value())
+                           .value()));
+  }
   const Approval approval{.subject = "a",
                           .change = "promote",
                           .role = "reviewer",
