@@ -157,6 +157,7 @@
 #include "mcomp/catalog/exports.hpp"
 #include "mcomp/catalog/governance.hpp"
 #include "mcomp/catalog/hardware.hpp"
+#include "mcomp/catalog/json.hpp"
 #include "mcomp/catalog/lineage.hpp"
 #include "mcomp/catalog/merkle.hpp"
 #include "mcomp/catalog/records.hpp"

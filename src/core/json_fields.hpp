@@ -107,6 +107,10 @@ class FieldReader {
     if (!child) return;
     if (const Status status = read(*child, object_->where(key), value); !status) object_->fail(status.error());
   }
+  /// A failure of what was made of a member.
+  void require(const Status& status) {
+    if (!status) object_->fail(status.error());
+  }
   /// What `T::parse` makes of it.
   template <class T> void value(const char* key, T& item) {
     std::string text;

@@ -15,6 +15,7 @@
 #include "mcomp/catalog/artifact_store.hpp"
 #include "mcomp/catalog/changelog.hpp"
 #include "mcomp/catalog/checkpoint.hpp"
+#include "mcomp/catalog/json.hpp"
 #include "mcomp/catalog/records.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/cost/device_profile.hpp"
@@ -423,6 +424,22 @@ void catalog_seeds(Seeds& seeds, const fs::path& scratch) {
              to_json(RecipeEntry{.name = "r", .recipe = "{}", .uses = {{"m", "3x"}}}).value());
   seeds.text("catalog_record", "investigation", to_json(Investigation{.question = "q", .trials = {"e"}}).value());
   seeds.text("catalog_record", "suite", to_json(BenchmarkSuite{.name = "s", .fingerprint = "f", .rows = 2}).value());
+  const Record record{.kind = "note", .id = "n", .version = 1, .body = R"({"x":1})", .links = {"a"}};
+  seeds.text("catalog_answer", "records", to_json(std::vector{record}));
+  seeds.text("catalog_answer", "draft", to_json(RecordDraft{.kind = "note", .id = "n", .author = "a"}));
+  seeds.text("catalog_answer", "query", to_json(RecordQuery{.kind = "note", .since = 1}));
+  seeds.text("catalog_answer", "alias", to_json(AliasState{.name = "production", .artifact = "sha256:a"}));
+  seeds.text("catalog_answer", "promotion", to_json(Promotion{.alias = "production", .artifact = "sha256:a"}));
+  seeds.text("catalog_answer", "rollback", to_json(Rollback{.alias = "production"}));
+  seeds.text("catalog_answer", "due", to_json(std::vector{DueEvent{.index = 1, .kind = "note"}}));
+  CatalogReport report;
+  report.problems = {{1, "event 1", "it is missing"}};
+  seeds.text("catalog_answer", "report", to_json(report));
+  seeds.text("catalog_answer", "store", to_json(StoreReport{.problems = {{"index.json", "damaged", {"sha256:a"}}}}));
+  seeds.text("catalog_answer", "garbage", to_json(GarbageReport{.removed = 1}));
+  seeds.text("catalog_answer", "machine", to_json(Machine{.instruction_sets = {"avx2"}}));
+  seeds.text("catalog_answer", "comparison",
+             to_json(compare(Experiment{.name = "a", .metrics = {{"m", 1}}}, Experiment{.name = "b"})));
   seeds.text("changelog", "one",
              to_json(std::vector<ChangelogEntry>{{.event = 1,
                                                   .time = 1'800'000'000,

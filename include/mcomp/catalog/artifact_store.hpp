@@ -36,8 +36,9 @@ struct StoreProblem {
 
 struct StoreReport {
   std::int64_t artifacts = 0, blobs = 0, bytes = 0; ///< that were looked at
-  std::vector<StoreProblem> problems;
+  std::vector<StoreProblem> problems{};
   [[nodiscard]] bool sound() const noexcept { return problems.empty(); }
+  friend bool operator==(const StoreReport&, const StoreReport&) = default;
 };
 
 /// "3 artifacts, 9 blobs, 1234 bytes: sound", or the problems, one a line.
@@ -57,6 +58,7 @@ struct GarbageOptions {
 
 struct GarbageReport {
   std::int64_t removed = 0, bytes = 0, kept = 0;
+  friend bool operator==(const GarbageReport&, const GarbageReport&) = default;
 };
 
 /// Bytes handed over in pieces.

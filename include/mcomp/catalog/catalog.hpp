@@ -68,6 +68,7 @@ struct RecordDraft {
   /// What it refers to: ids of artifacts, fingerprints, other records as "KIND/ID". At most 1000, of
   /// at most 1000 bytes each.
   std::vector<std::string> links{};
+  friend bool operator==(const RecordDraft&, const RecordDraft&) = default;
 };
 
 struct Record {
@@ -94,13 +95,14 @@ struct RecordQuery {
   bool all_versions = false;                    ///< false: of each record the newest version alone
   std::int64_t limit = 100;
   std::int64_t offset = 0;
+  friend bool operator==(const RecordQuery&, const RecordQuery&) = default;
 };
 
 struct AliasState {
   std::string name;
   std::int64_t version = 0; ///< from 1, one more with every change
-  std::string artifact;
-  std::string author, reason;
+  std::string artifact{};
+  std::string author{}, reason{};
   std::int64_t time = 0;
   bool rollback = false;   ///< it went back
   std::uint64_t event = 0; ///< index in the log
@@ -115,6 +117,7 @@ struct Promotion {
   std::string reason{};
   /// Version of the alias that this one follows, where the caller knows it; 0: there is none yet.
   std::optional<std::int64_t> expected_version{};
+  friend bool operator==(const Promotion&, const Promotion&) = default;
 };
 
 struct Rollback {
@@ -122,13 +125,14 @@ struct Rollback {
   std::string author{};
   std::int64_t time = 0;
   std::string reason{};
+  friend bool operator==(const Rollback&, const Rollback&) = default;
 };
 
 /// An event that a rule of retention says is to be deleted.
 struct DueEvent {
   std::uint64_t index = 0;
-  std::string kind;    ///< of the record, or of the event that is none
-  std::string subject; ///< "experiment/e42", or the event's subject
+  std::string kind{};    ///< of the record, or of the event that is none
+  std::string subject{}; ///< "experiment/e42", or the event's subject
   std::int64_t time = 0;
   std::int64_t since = 0; ///< when it became due
   friend bool operator==(const DueEvent&, const DueEvent&) = default;
@@ -138,8 +142,9 @@ struct CatalogReport {
   std::uint64_t events = 0, redacted = 0;
   std::int64_t records = 0, aliases = 0; ///< all of their versions
   Hash root = empty_root();
-  std::vector<LogProblem> problems; ///< at most 1000 of them
+  std::vector<LogProblem> problems{}; ///< at most 1000 of them
   [[nodiscard]] bool sound() const noexcept { return problems.empty(); }
+  friend bool operator==(const CatalogReport&, const CatalogReport&) = default;
 };
 
 [[nodiscard]] MCOMP_WORKFLOW_API std::string to_string(const CatalogReport& report);

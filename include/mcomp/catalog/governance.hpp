@@ -30,8 +30,8 @@ struct Governance {
   friend bool operator==(const Governance&, const Governance&) = default;
 };
 
-/// Canonical JSON. Errors: invalid_argument for two rules of one class of change or of retention of one kind, a key that
-/// stands twice, a rule without roles or with fewer than one approval, retention of a negative time or of the
+/// Canonical JSON. Errors: invalid_argument for two rules of one class of change or of retention of one kind, a key
+/// that stands twice, a rule without roles or with fewer than one approval, retention of a negative time or of the
 /// catalogue's own events; invalid_value for text that is not UTF-8.
 [[nodiscard]] MCOMP_WORKFLOW_API Result<std::string> to_json(const Governance& governance);
 

@@ -35,6 +35,7 @@ struct Machine {
   /// This one: what processor and operating system allow, and all of the physical memory. A caller that may use less
   /// says so.
   [[nodiscard]] MCOMP_WORKFLOW_API static Machine here();
+  friend bool operator==(const Machine&, const Machine&) = default;
 };
 
 /// Success where the machine has what is needed. Error: unsupported, naming what is missing.

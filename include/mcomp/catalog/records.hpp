@@ -156,6 +156,7 @@ struct ExperimentComparison {
   };
   std::vector<Choice> parameters, inputs, environment; ///< those that differ, by name
   std::vector<Measure> metrics;                        ///< all of them, by slice and name
+  friend bool operator==(const ExperimentComparison&, const ExperimentComparison&) = default;
 };
 
 [[nodiscard]] MCOMP_WORKFLOW_API ExperimentComparison compare(const Experiment& first, const Experiment& second);
