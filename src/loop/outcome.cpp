@@ -7,7 +7,7 @@
 namespace mcomp::inline v0::loop::detail {
 
 catalog::Experiment trial_of(const CycleState& cycle, const Candidate& candidate, const std::string& recipe) {
-  catalog::Experiment trial{.name = fmt::format("{} for {}", recipe, cycle.options.family),
+  catalog::Experiment trial{.name = recipe,
                             .owner = cycle.options.author,
                             .parameters = {{"recipe", candidate.proposal.fingerprint}},
                             .inputs = {{"recipe", candidate.proposal.fingerprint}},

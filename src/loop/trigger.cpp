@@ -193,8 +193,8 @@ class Watch {
     else
       row = row * way > 0 ? std::clamp(row + way, -rules_.traffic_periods, rules_.traffic_periods) : way;
     if (std::abs(row) < rules_.traffic_periods) return;
-    fire(TriggerKind::traffic, way > 0 ? "more" : "less", "traffic",
-         fmt::format("{:.4g} requests a second for {} periods in a row, {:.4g} were forecast", after, std::abs(row),
+    fire(TriggerKind::traffic, way > 0 ? "more" : "less", "the service",
+         fmt::format("{:.6g} requests a second for {} periods in a row, {:.6g} were forecast", after, std::abs(row),
                      before),
          after, before);
   }
