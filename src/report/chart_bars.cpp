@@ -48,7 +48,8 @@ Drawing draw(const BarChart& chart, double width) {
   double values = 44;
   for (const auto& bar : chart.bars) values = std::max(values, text_width(number_of(chart, bar)) + 4);
   values = std::min(values, width * 0.3);
-  Frame frame{.left = beside ? 250. : 10., .top = top, .right = width - values - 8, .bottom = 0};
+  // The number below the left end is centred there and needs half of its width.
+  Frame frame{.left = beside ? 250. : 20., .top = top, .right = width - values - 8, .bottom = 0};
   frame.bottom = top + row * static_cast<double>(chart.bars.size()) + 4;
   const AxisScale x(axis, range.lower, range.upper, frame.left, frame.right, ticks_across(frame.width(), scale));
   drawing.rectangle(frame.left, frame.top, frame.width(), frame.height(), "plot");
