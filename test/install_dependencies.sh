@@ -15,6 +15,8 @@ tests+=(curl zip unzip patchelf libcurl4 python3-requests python3-urllib3 python
 
 # A browser that looks at the reports; the test skips without.
 tests+=(chromium)
+# What scrapes the metrics of an example and checks generated rules; tests of it skip without.
+tests+=(prometheus)
 
 case ${1:-} in
 build) wanted=("${build[@]}") ;;

@@ -4,7 +4,10 @@
 // answers and latencies are real.
 
 #include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <filesystem>
+#include <thread>
 
 #include "fashion_classifier.hpp"
 #include "fashion_mnist.hpp"
@@ -18,6 +21,7 @@
 #include "mcomp/monitor/alerts.hpp"
 #include "mcomp/monitor/label_free.hpp"
 #include "mcomp/monitor/metrics_text.hpp"
+#include "metrics_server.hpp"
 #include "program.hpp"
 #include "service.hpp"
 #include "story_report.hpp"
@@ -38,6 +42,8 @@ struct Options {
   std::filesystem::path fashion_mnist = fashion_mnist_folder;
   std::int64_t requests_per_hour = 300;
   std::uint64_t seed = 1;
+  std::optional<std::uint16_t> metrics_port{};
+  std::int64_t linger_seconds = 0;
 };
 
 // The value of a Result under a name, or the Error to the caller.
@@ -112,8 +118,16 @@ class Story {
     for (std::int64_t i = 0; i < hours; ++i) {
       STORY_CHECK(service_->serve(now_, workshop_->slow_seconds()));
       now_ += hour;
+      if (!metrics_server_) continue;
+      STORY_TRY(page, metrics());
+      metrics_server_->set(page);
     }
     return {};
+  }
+
+  Result<std::string> metrics() const {
+    STORY_TRY(families, monitor::metric_families(service_->since_start()));
+    return monitor::to_open_metrics(families);
   }
 
   /// Accuracy by what labels and what confidence say, of the last hours.
@@ -213,10 +227,17 @@ class Story {
   loop::WatchState watch_;
   Chronicle chronicle_;
   std::string served_recipe_;
+  std::unique_ptr<MetricsServer> metrics_server_;
 };
 
 Status Story::begin() {
   STORY_CHECK(kernels::require_execution());
+  if (options_.metrics_port) {
+    STORY_TRY(server, MetricsServer::start(*options_.metrics_port));
+    metrics_server_ = std::move(server);
+    fmt::print("metrics at http://127.0.0.1:{}/metrics\n", metrics_server_->port());
+    std::fflush(stdout);
+  }
   chapter("The service");
   watch_.situation.decided = start;
   STORY_TRY(own, read_fashion_classifier(options_.weights, options_.fashion_mnist));
@@ -445,9 +466,8 @@ Result<ExitStatus> Story::end() {
   STORY_TRY(offline, catalog::verify_log_export(out_ / "audit.jsonl", trusted, origin));
   say(fmt::format("catalogue: {}; its log, exported: {} events, {}", verified, offline.events,
                   offline.sound() ? "verified offline" : "NOT what was signed"));
-  STORY_TRY(families, monitor::metric_families(service_->since_start()));
-  STORY_TRY(metrics, monitor::to_open_metrics(families));
-  STORY_CHECK(write_file(out_ / "metrics.txt", metrics));
+  STORY_TRY(page_of_metrics, metrics());
+  STORY_CHECK(write_file(out_ / "metrics.txt", page_of_metrics));
   STORY_TRY(changes, catalog::changelog(*catalog_));
   STORY_CHECK(write_file(out_ / "CHANGES.md", catalog::to_markdown(changes)));
   STORY_TRY(page, story_report(*catalog_, verified, *service_, *workshop_, chronicle_, now_));
@@ -457,6 +477,11 @@ Result<ExitStatus> Story::end() {
   report_.keep("requests", total.events);
   report_.keep("audit_sound", verified.sound() && offline.sound());
   say(fmt::format("{} requests were answered; read {}", total.events, (out_ / "report.html").string()));
+  if (metrics_server_) {
+    for (std::int64_t second = 0; second < options_.linger_seconds; ++second)
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+    report_.keep("scrapes", metrics_server_->scrapes());
+  }
   return verified.sound() && offline.sound() ? ExitStatus::done : ExitStatus::rejected;
 }
 
@@ -473,5 +498,10 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(100, 100000));
   app.add_option("--seed", options.seed, "Of users and their requests")->capture_default_str();
+  app.add_option("--serve-metrics", options.metrics_port,
+                 "Answer scrapes of /metrics on this port of the loopback interface meanwhile; 0: any port");
+  app.add_option("--linger", options.linger_seconds, "Seconds for which scrapes are answered at the end")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 86400));
   return program.run(argc, argv, [&](Report& report) { return Story(options, program.out(), report)(); });
 }
