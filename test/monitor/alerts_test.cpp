@@ -11,7 +11,7 @@
 
 #include "catch.hpp"
 #include "data.hpp"
-#include "golden.hpp"
+#include "room_golden.hpp"
 #include "mcomp/core/file.hpp"
 #include "mcomp/monitor/alert_rules.hpp"
 #include "mcomp/monitor/alerts.hpp"

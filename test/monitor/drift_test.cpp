@@ -6,7 +6,7 @@
 
 #include "catch.hpp"
 #include "data.hpp"
-#include "golden.hpp"
+#include "room_golden.hpp"
 #include "mcomp/calibrate/metrics.hpp"
 #include "mcomp/calibrate/temperature.hpp"
 #include "mcomp/core/random.hpp"

@@ -12,7 +12,7 @@
 #include "allocations.hpp"
 #include "catch.hpp"
 #include "data.hpp"
-#include "golden.hpp"
+#include "room_golden.hpp"
 #include "mcomp/calibrate/calibration_error.hpp"
 #include "mcomp/core/file.hpp"
 #include "mcomp/core/random.hpp"

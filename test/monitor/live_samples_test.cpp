@@ -10,7 +10,7 @@
 
 #include "catch.hpp"
 #include "data.hpp"
-#include "golden.hpp"
+#include "room_golden.hpp"
 #include "mcomp/core/random.hpp"
 #include "mcomp/monitor/live_samples.hpp"
 
