@@ -5,6 +5,7 @@
 
 #include "core/json.hpp"
 #include "loop/outcome.hpp"
+#include "mcomp/catalog/artifact_manifest.hpp"
 #include "mcomp/catalog/records.hpp"
 #include "mcomp/compress/recipe.hpp"
 #include "mcomp/core/format.hpp"
@@ -44,6 +45,32 @@ Status check(const CycleOptions& options) {
     if (!recipe) return recipe.error();
   }
   return options.policy.check();
+}
+
+/// Numbers that are none would make the record one that nobody can read again.
+Error not_finite(const char* what) {
+  return Error(ErrorCode::invalid_value, std::string("workshop: ") + what, "it is not finite",
+               "return what was measured, or an Error");
+}
+Result<Workshop::Compressed> checked(Result<Workshop::Compressed> made) {
+  if (!made) return made;
+  if (!catalog::is_digest(made->artifact))
+    return Error(ErrorCode::invalid_value, "workshop: artifact", fmt::format("'{}' is no id", made->artifact),
+                 "publish it, and return what `publish` returned");
+  if (!std::isfinite(made->money) || !std::isfinite(made->seconds)) return not_finite("money or seconds");
+  return made;
+}
+Result<Workshop::Proxies> checked(Result<Workshop::Proxies> measured) {
+  if (!measured) return measured;
+  for (const auto& [name, value] : measured->measures)
+    if (!std::isfinite(value)) return not_finite(("proxy " + name).c_str());
+  return measured;
+}
+Result<Workshop::Judged> checked(Result<Workshop::Judged> judged) {
+  if (!judged) return judged;
+  for (const double number : {judged->saving_per_month, judged->saving_lower, judged->money, judged->seconds})
+    if (!std::isfinite(number)) return not_finite("saving, money or seconds");
+  return judged;
 }
 
 std::string recipe_name(const Proposal& proposal) {
@@ -263,7 +290,7 @@ class Cycle::Worker {
     MCOMP_TRY(begun, begin_steps("compress", which, now));
     if (begun.empty()) return CycleStep{state_.phase, state_.last, false};
     const auto results = run<Workshop::Compressed>(
-        begun, [this](const CycleState& s, const Candidate& c) { return workshop_->compress(s, c); });
+        begun, [this](const CycleState& s, const Candidate& c) { return checked(workshop_->compress(s, c)); });
     CycleState next = state_;
     std::string what;
     for (std::size_t k = 0; k < begun.size(); ++k) {
@@ -310,7 +337,7 @@ class Cycle::Worker {
     std::string what;
     for (const std::size_t i : which) {
       Candidate& candidate = next.candidates[i];
-      const auto measured = workshop_->proxies(state_, candidate);
+      const auto measured = checked(workshop_->proxies(state_, candidate));
       if (!measured) {
         drop(candidate, "its proxies cannot be measured: " + to_string(measured.error()));
       } else {
@@ -354,7 +381,7 @@ class Cycle::Worker {
     MCOMP_TRY(begun, begin_steps("evaluate", borne, now));
     if (begun.empty()) return CycleStep{state_.phase, state_.last, false};
     const auto results = run<Workshop::Judged>(
-        begun, [this](const CycleState& s, const Candidate& c) { return workshop_->evaluate(s, c); });
+        begun, [this](const CycleState& s, const Candidate& c) { return checked(workshop_->evaluate(s, c)); });
     CycleState next = state_;
     std::vector<RecordDraft> records;
     std::string what;
@@ -523,11 +550,12 @@ class Cycle::Worker {
     MCOMP_TRY(before, rollout_state());
     rollout::RolloutState state = before;
     std::vector<rollout::RolloutAction> actions;
+    std::vector<std::string> history = pending_events_;
     for (const rollout::RolloutEvent& event : events) {
       rollout::Transition transition = rollout::advance(state, event, state_.options.policy);
       // What was refused, or has changed nothing but the time, is not history.
       if (transition.refusal.empty() && (transition.state.alive != state.alive || matters(state, transition.state)))
-        pending_events_.push_back(rollout::to_json(event));
+        history.push_back(rollout::to_json(event));
       state = std::move(transition.state);
       actions.insert(actions.end(), transition.actions.begin(), transition.actions.end());
     }
@@ -535,19 +563,21 @@ class Cycle::Worker {
         actions, [](const auto& action) { return action.kind == rollout::RolloutAction::Kind::set_traffic; });
     const bool watched = state_.phase == Phase::watching && state.stage == rollout::Stage::full &&
                          now - state.since >= state_.options.watch_seconds;
-    if (!matters(before, state) && !traffic && !watched && pending_events_.size() < most_pending) {
+    if (!matters(before, state) && !traffic && !watched && history.size() < most_pending) {
       pending_ = state;
+      pending_events_ = std::move(history);
       return CycleStep{state_.phase, to_string(state), true};
     }
-    return settle(std::move(state), watched, now);
+    return settle(std::move(state), std::move(history), watched, now);
   }
 
   /// Writes what the release has come to, and lets it become true.
-  Result<CycleStep> settle(rollout::RolloutState state, bool watched, std::int64_t now) {
+  Result<CycleStep> settle(rollout::RolloutState state, std::vector<std::string> history, bool watched,
+                           std::int64_t now) {
     using rollout::Stage;
     CycleState next = state_;
     next.rollout = rollout::to_json(state);
-    next.rollout_events = pending_events_;
+    next.rollout_events = history;
     std::vector<RecordDraft> records;
     const bool back = state.stage == Stage::rolled_back || state.stage == Stage::failed;
     // Going back is never kept waiting: first what serves, then what is written of it.
@@ -557,8 +587,9 @@ class Cycle::Worker {
       next.phase = Phase::closed;
       next.outcome = "rolled back";
       MCOMP_CHECK(conclude(next, false, state.reason, now, records));
+      MCOMP_TRY(step, done(std::move(next), now, "rolled back: " + state.reason, std::move(records)));
       pending_.reset(), pending_events_.clear();
-      return done(std::move(next), now, "rolled back: " + state.reason, std::move(records));
+      return step;
     }
     if (state.stage == Stage::full && state_.phase == Phase::releasing) {
       // Refused by the policy, the release goes back: nothing serves everybody that was not approved.
@@ -568,8 +599,8 @@ class Cycle::Worker {
         event.kind = rollout::EventKind::rollback;
         event.time = now;
         event.text = "it may not be promoted: " + to_string(promoted.error());
-        pending_events_.push_back(rollout::to_json(event));
-        return settle(rollout::advance(state, event, state_.options.policy).state, false, now);
+        history.push_back(rollout::to_json(event));
+        return settle(rollout::advance(state, event, state_.options.policy).state, std::move(history), false, now);
       }
       next.phase = Phase::watching;
     }
@@ -679,6 +710,9 @@ Cycle& Cycle::operator=(Cycle&&) noexcept = default;
 Result<Cycle> Cycle::begin(catalog::Catalog& catalog, const Trigger& trigger, const CycleOptions& options,
                            Workshop& workshop, std::int64_t now, const SearchStep* search, const Context& context) {
   MCOMP_CHECK(check(options));
+  if (!std::isfinite(trigger.value) || !std::isfinite(trigger.limit))
+    return Error(ErrorCode::invalid_argument, "cycle: trigger", "value or limit is not finite",
+                 "give 0 where there is none");
   CycleState state;
   state.options = options;
   state.trigger = trigger;

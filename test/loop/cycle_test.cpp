@@ -1,6 +1,7 @@
 #include "mcomp/loop/cycle.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "catch.hpp"
 #include "data.hpp"
@@ -243,6 +244,44 @@ TEST_CASE("candidates that cannot be made, measured or evaluated are dropped wit
   CHECK(FakeWorkshop::name_of(*std::ranges::find(cycle.state().candidates, cycle.state().chosen, &Candidate::id)) ==
         "w4");
   CHECK(cycle.state().spent.evaluations == 3);
+}
+
+TEST_CASE("numbers that are none drop a candidate, and the record stays one that can be read", "[loop]") {
+  Room room;
+  for (const char* id : {"w7", "w6"}) room.put_recipe(id, recipe_json(id, "int" + std::string(id + 1)));
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  room.workshop.fates["w8"].artifact = "not an id";
+  room.workshop.fates["w7"].proxy = nan;
+  room.workshop.fates["w6"].saving = nan;
+  Cycle cycle = room.begin(cycle_options());
+  room.run(cycle);
+  CHECK(cycle.state().outcome == "kept");
+  for (const Candidate& candidate : cycle.state().candidates) CHECK(candidate.state == CandidateState::dropped);
+  CHECK(cycle.state().candidates[0].reason.find("is no id") != std::string::npos);
+  CHECK(Cycle::resume(room.catalog, "cycle-1", room.workshop, room.now).value().state().candidates.size() == 3);
+  Trigger trigger = a_trigger();
+  trigger.value = nan;
+  CHECK(Cycle::begin(room.catalog, trigger, cycle_options("cycle-2"), room.workshop, room.now).error().code() ==
+        ErrorCode::invalid_argument);
+}
+
+TEST_CASE("a rollback whose traffic cannot be set is tried again, and stands in the history once", "[loop]") {
+  Room room;
+  Cycle cycle = room.begin(cycle_options());
+  while (room.shares().empty() || room.shares().back() != 1000) {
+    REQUIRE(cycle.step(room.now));
+    room.now += hour / 2;
+  }
+  room.workshop.nothing_can_be_set = true;
+  CHECK(cycle.roll_back(room.now, "a customer calls").error().code() == ErrorCode::io_failure);
+  CHECK_FALSE(cycle.closed());
+  room.workshop.nothing_can_be_set = false;
+  REQUIRE(cycle.roll_back(room.now, "a customer calls"));
+  CHECK(cycle.state().outcome == "rolled back");
+  const auto rollbacks = std::ranges::count_if(cycle.state().rollout_events, [](const std::string& json) {
+    return rollout::RolloutEvent::parse(json).value().kind == rollout::EventKind::rollback;
+  });
+  CHECK(rollbacks == 1);
 }
 
 TEST_CASE("what is in service already, or has lost before, is not evaluated", "[loop]") {

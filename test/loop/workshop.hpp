@@ -51,13 +51,15 @@ class FakeWorkshop : public mcomp::loop::Workshop {
     std::int64_t lost = 0; ///< answers of 10,000
     double saving = 100;
     bool compresses = true, worth_it = true, evaluates = true;
+    double proxy = 0.25;
+    std::string artifact{}; ///< in place of the right one
     std::string suite = "suite-1";
     /// Of its release: what the gate says at a stage.
     std::function<mcomp::rollout::Gate(const mcomp::rollout::RolloutState&)> gate{};
   };
   std::map<std::string, Fate> fates; ///< by name of the recipe; absent: all goes well
   bool approves = true;
-  bool traffic_fails = false;
+  bool traffic_fails = false, nothing_can_be_set = false;
   double promised = 0;
   std::atomic<int> compressed = 0, evaluated = 0;
   std::vector<std::pair<std::uint32_t, std::string>> traffic; ///< share and artifact
@@ -89,10 +91,12 @@ class FakeWorkshop : public mcomp::loop::Workshop {
     ++compressed;
     if (!fate(candidate).compresses)
       return mcomp::Error(mcomp::ErrorCode::unsupported, "conv1", "it has no such scheme", "use another");
-    return Compressed{artifact_of(cycle, candidate), 1, 60};
+    const Fate f = fate(candidate);
+    return Compressed{f.artifact.empty() ? artifact_of(cycle, candidate) : f.artifact, 1, 60};
   }
   mcomp::Result<Proxies> proxies(const mcomp::loop::CycleState&, const mcomp::loop::Candidate& candidate) override {
-    return Proxies{{{"size_ratio", 0.25}}, fate(candidate).worth_it, {}};
+    const Fate f = fate(candidate);
+    return Proxies{{{"size_ratio", f.proxy}}, f.worth_it, {}};
   }
   double promise(const mcomp::loop::CycleState&) override { return promised; }
   mcomp::Result<Judged> evaluate(const mcomp::loop::CycleState&, const mcomp::loop::Candidate& candidate) override {
@@ -131,7 +135,7 @@ class FakeWorkshop : public mcomp::loop::Workshop {
   }
   mcomp::Status set_traffic(const mcomp::loop::CycleState&, const std::string& artifact, std::uint32_t share,
                             std::uint32_t) override {
-    if (traffic_fails && share > 0)
+    if (nothing_can_be_set || (traffic_fails && share > 0))
       return mcomp::Error(mcomp::ErrorCode::io_failure, "router", "it does not answer", "look at it");
     traffic.emplace_back(share, artifact);
     return {};

@@ -124,7 +124,7 @@ struct CycleState {
   std::string chosen{};                      ///< candidate
   std::string rollout{};                     ///< JSON of rollout::RolloutState; empty before a release
   std::vector<std::string> rollout_events{}; ///< JSON of those that led here from the version before
-  std::string outcome{};                     ///< of a closed cycle: "released", "rolled back", "kept", "failed"
+  std::string outcome{};                     ///< of a closed cycle: "released", "rolled back", "kept"
   std::string last{};                        ///< what happened last, and why
   std::int64_t steps = 0;
 
@@ -145,7 +145,7 @@ class MCOMP_WORKFLOW_API Workshop {
     double money = 0, seconds = 0;
   };
   /// Expensive. Makes the artifact of a candidate's recipe. A recipe that cannot be applied is an Error, and the
-  /// candidate is dropped with it.
+  /// candidate is dropped with it; so it is where a number of any of these calls is not finite, or the artifact no id.
   [[nodiscard]] virtual Result<Compressed> compress(const CycleState& cycle, const Candidate& candidate) = 0;
 
   struct Proxies {
