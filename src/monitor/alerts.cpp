@@ -471,6 +471,10 @@ Result<AlertState> Alerts::observe(std::string_view rule, const AlertLabels& lab
     return Error(ErrorCode::invalid_argument, "windows",
                  fmt::format("{} for an answer of {}", windows.size(), answer.windows.size()),
                  "pass those that the burn rate was created with");
+  for (const BurnWindow& window : windows)
+    if (!(window.factor > 0 && std::isfinite(window.factor)))
+      return Error(ErrorCode::invalid_argument, "windows", fmt::format("a factor is {}", window.factor),
+                   "pass those that the burn rate was created with");
   double value = answer.no_data ? std::nan("") : 0;
   for (std::size_t w = 0; w < windows.size() && !answer.no_data; ++w)
     value = std::max(value, std::min(answer.windows[w].long_rate, answer.windows[w].short_rate) / windows[w].factor);

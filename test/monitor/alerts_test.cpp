@@ -162,6 +162,9 @@ TEST_CASE("burn rates fire as alerts where both windows burn", "[alerts]") {
   const auto observe = [&](double now) {
     return alerts.observe("Burn", {}, burn.answer(now), options.windows, now).value();
   };
+  std::vector<BurnWindow> nonsense = options.windows;
+  nonsense[0].factor = 0;
+  CHECK(alerts.observe("Burn", {}, burn.answer(0), nonsense, 0).error().code() == ErrorCode::invalid_argument);
   CHECK(observe(0) == AlertState::inactive); // no data
   for (double t = 0; t < 600; t += 10) REQUIRE(burn.add(t, 1000, 0));
   CHECK(observe(595) == AlertState::inactive);
