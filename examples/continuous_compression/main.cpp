@@ -85,6 +85,26 @@ Result<evaluate::Suite> freeze(const std::string& name, const compress::Samples&
   return evaluate::Suite::freeze(std::move(parts));
 }
 
+/// Makes room for what this run writes. Only what an earlier run has left, its catalogue says so, is removed.
+Status clear_folder(const std::filesystem::path& out) {
+  constexpr const char* catalogue = "team.mcomp";
+  std::error_code failure;
+  const bool earlier = std::filesystem::exists(out / catalogue, failure) && catalog::Catalog::open(out / catalogue);
+  for (const char* name : {"team.mcomp-wal", "team.mcomp-shm", "artifacts", "work", "alerts.jsonl", catalogue}) {
+    if (!std::filesystem::exists(out / name, failure)) continue;
+    if (!earlier)
+      return Error(ErrorCode::invalid_argument, (out / name).string(), "it is there, and not of an earlier run",
+                   "name another folder with --out");
+    std::filesystem::remove_all(out / name, failure);
+    if (failure)
+      return Error(ErrorCode::io_failure, (out / name).string(), failure.message(), "name another folder with --out");
+  }
+  std::filesystem::create_directories(out / "work" / "artifact", failure);
+  if (failure)
+    return Error(ErrorCode::io_failure, (out / "work").string(), failure.message(), "choose a writable --out");
+  return {};
+}
+
 class Story {
  public:
   Story(const Options& options, std::filesystem::path out, Report& report)
@@ -251,9 +271,7 @@ Status Story::begin() {
   STORY_TRY(service, Service::create(live, own_.calibration, options_.requests_per_hour, options_.seed));
   service_ = std::move(service);
 
-  for (const char* name : {"team.mcomp", "team.mcomp-wal", "team.mcomp-shm", "artifacts", "work", "alerts.jsonl"})
-    std::filesystem::remove_all(out_ / name); // of an earlier run
-  std::filesystem::create_directories(out_ / "work");
+  STORY_CHECK(clear_folder(out_));
   STORY_TRY(catalog, catalog::Catalog::open(out_ / "team.mcomp"));
   catalog_.emplace(std::move(catalog));
   STORY_TRY(store, catalog::ArtifactStore::open(out_ / "artifacts"));

@@ -45,7 +45,6 @@ evaluate::Contender contender(const Service& service, const std::string& artifac
 Result<std::string> FashionWorkshop::publish(const compress::Model& model, const compress::Recipe& recipe,
                                              const compress::Plan& plan, const std::string& precision) {
   const auto folder = folder_ / "artifact";
-  std::filesystem::create_directories(folder);
   if (const Status written = compress::write_artifact(folder, model, recipe, plan); !written) return written.error();
   catalog::ArtifactManifest manifest{.name = "fashion-classifier",
                                      .baseline = fingerprint(original_),

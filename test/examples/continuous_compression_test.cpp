@@ -124,4 +124,14 @@ TEST_CASE("a classifier is compressed again and again", "[slow]") {
   CHECK(text("CHANGES.md").find("approved by ana") != std::string::npos);
 }
 
+TEST_CASE("continuous_compression removes nothing that is not its own") {
+  const auto out = mcomp_test::temporary_folder();
+  REQUIRE(std::filesystem::create_directories(out / "work"));
+  REQUIRE(mcomp::write_file(out / "work" / "thesis.txt", "years of it"));
+  const std::string command = std::string("'") + MCOMP_CONTINUOUS_COMPRESSION + "' --out '" + out.string() + "' >'" +
+                              (out / "log").string() + "' 2>&1";
+  CHECK(std::system(command.c_str()) == 1 * 256);
+  CHECK(mcomp::read_file(out / "work" / "thesis.txt", 100).value() == "years of it");
+}
+
 #endif
