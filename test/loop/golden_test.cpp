@@ -1,10 +1,7 @@
 // The JSON of version 1 of every type of the room: what was written once stays readable, and is written so again.
 
-#include <fstream>
-#include <sstream>
+#include "golden.hpp"
 
-#include "catch.hpp"
-#include "data.hpp"
 #include "loop/workshop.hpp"
 
 using namespace mcomp;
@@ -12,17 +9,6 @@ using namespace mcomp::loop;
 using namespace mcomp_test;
 
 namespace {
-
-std::string golden(const std::string& name) {
-  std::ifstream file(std::string(MCOMP_TEST_LOOP_DIR) + "/golden/" + name + ".json");
-  std::stringstream text;
-  text << file.rdbuf();
-  std::string content = text.str();
-  INFO(name);
-  REQUIRE(content.size() > 2);
-  if (content.back() == '\n') content.pop_back();
-  return content;
-}
 
 WatchState watched() {
   WatchState state{.drift_row = {{"region=eu", 2}}, .traffic_row = -1, .fired = {"manual:r1"}, .latest = 1'800'000'000};
@@ -75,9 +61,9 @@ CycleState releasing() {
 }
 
 template <class T> void check(const std::string& name, const T& value) {
-  INFO(name << ": " << to_json(value));
-  CHECK(T::parse(golden(name)).value() == value);
-  CHECK(to_json(value) == golden(name));
+  mcomp_test::check_golden(
+      MCOMP_TEST_LOOP_DIR, name, value, [](std::string_view text) { return T::parse(text); },
+      [](const T& one) { return to_json(one); });
 }
 
 } // namespace
