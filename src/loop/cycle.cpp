@@ -27,25 +27,29 @@ bool about_money(TriggerKind kind) {
          kind == TriggerKind::hardware;
 }
 
-Status check(const CycleOptions& options) {
+} // namespace
+
+Status CycleOptions::check() const {
   const auto wrong = [](const char* subject, const char* rule, const char* remedy) {
     return Error(ErrorCode::invalid_argument, std::string("cycle: ") + subject, rule, remedy);
   };
-  if (options.id.empty() || options.family.empty() || options.author.empty() || options.alias.empty())
+  if (id.empty() || family.empty() || author.empty() || alias.empty())
     return wrong("id, family, author, alias", "one of them is empty", "say what is compressed, and who says so");
-  if (options.budget.evaluations < 0 || options.candidates < 0 || options.watch_seconds < 0)
+  if (budget.evaluations < 0 || candidates < 0 || watch_seconds < 0)
     return wrong("budget, candidates, watch_seconds", "one of them is negative", "give 0 or more");
-  if (options.side_by_side < 1) return wrong("side_by_side", "it is below 1", "give 1 or more");
-  for (const auto& limit : {options.budget.money, options.budget.seconds, options.search_for_money})
+  if (side_by_side < 1) return wrong("side_by_side", "it is below 1", "give 1 or more");
+  for (const auto& limit : {budget.money, budget.seconds, search_for_money})
     if (limit && !(std::isfinite(*limit) && *limit >= 0))
       return wrong("budget, search_for_money", "it is negative or not finite", "leave it out for no limit");
-  if (!std::isfinite(options.least_saving)) return wrong("least_saving", "it is not finite", "give an amount");
-  if (!options.recipe.empty()) {
-    const auto recipe = compress::Recipe::parse(options.recipe, "cycle: recipe");
-    if (!recipe) return recipe.error();
+  if (!std::isfinite(least_saving)) return wrong("least_saving", "it is not finite", "give an amount");
+  if (!recipe.empty()) {
+    const auto parsed = compress::Recipe::parse(recipe, "cycle: recipe");
+    if (!parsed) return parsed.error();
   }
-  return options.policy.check();
+  return policy.check();
 }
+
+namespace {
 
 /// Numbers that are none would make the record one that nobody can read again.
 Error not_finite(const char* what) {
@@ -232,8 +236,8 @@ class Cycle::Worker {
       return compress(found, now);
     if (const auto found = candidates(CandidateState::compressed, state_.candidates.size()); !found.empty())
       return look(found, now);
-    if (const auto found = candidates(CandidateState::proxied, side_by_side); !found.empty())
-      return evaluate(found, now);
+    if (const auto found = candidates(CandidateState::proxied, state_.candidates.size()); !found.empty())
+      return evaluate(found, side_by_side, now);
     CycleState next = state_;
     if (!state_.searched && !any_passed()) {
       next.phase = Phase::searching;
@@ -362,13 +366,15 @@ class Cycle::Worker {
            (!budget.seconds || spent.seconds + more.seconds <= *budget.seconds);
   }
 
-  Result<CycleStep> evaluate(const std::vector<std::size_t>& which, std::int64_t now) {
+  /// The first `most` of these that the budget bears.
+  Result<CycleStep> evaluate(const std::vector<std::size_t>& which, std::size_t most, std::int64_t now) {
     std::vector<std::size_t> borne;
     Spending more{};
     for (const std::size_t i : which) {
+      if (borne.size() >= most) break;
       const Spending price = workshop_->price_of_evaluation(state_, state_.candidates[i]);
       const Spending all{more.evaluations + 1, more.money + price.money, more.seconds + price.seconds};
-      if (!affordable(all)) break;
+      if (!affordable(all)) continue;
       more = all;
       borne.push_back(i);
     }
@@ -546,49 +552,48 @@ class Cycle::Worker {
     return before != after;
   }
 
+  static bool goes_back(const rollout::RolloutState& state) {
+    return state.stage == rollout::Stage::rolled_back || state.stage == rollout::Stage::failed;
+  }
+
   Result<CycleStep> happen(const std::vector<rollout::RolloutEvent>& events, std::int64_t now) {
-    MCOMP_TRY(before, rollout_state());
-    rollout::RolloutState state = before;
-    std::vector<rollout::RolloutAction> actions;
-    std::vector<std::string> history = pending_events_;
+    MCOMP_TRY(written, rollout::RolloutState::parse(state_.rollout, "cycle: rollout"));
+    MCOMP_TRY(state, rollout_state());
     for (const rollout::RolloutEvent& event : events) {
+      if (goes_back(state)) break; // for the first reason; nothing comes after
       rollout::Transition transition = rollout::advance(state, event, state_.options.policy);
       // What was refused, or has changed nothing but the time, is not history.
       if (transition.refusal.empty() && (transition.state.alive != state.alive || matters(state, transition.state)))
-        history.push_back(rollout::to_json(event));
+        pending_events_.push_back(rollout::to_json(event));
       state = std::move(transition.state);
-      actions.insert(actions.end(), transition.actions.begin(), transition.actions.end());
+      for (const rollout::RolloutAction& action : transition.actions)
+        traffic_due_ = traffic_due_ || action.kind == rollout::RolloutAction::Kind::set_traffic;
     }
-    const bool traffic = std::ranges::any_of(
-        actions, [](const auto& action) { return action.kind == rollout::RolloutAction::Kind::set_traffic; });
+    // Kept until it is written and served: what has been observed is not told again when that fails.
+    pending_ = state;
     const bool watched = state_.phase == Phase::watching && state.stage == rollout::Stage::full &&
                          now - state.since >= state_.options.watch_seconds;
-    if (!matters(before, state) && !traffic && !watched && history.size() < most_pending) {
-      pending_ = state;
-      pending_events_ = std::move(history);
+    if (!matters(written, state) && !traffic_due_ && !watched && pending_events_.size() < most_pending)
       return CycleStep{state_.phase, to_string(state), true};
-    }
-    return settle(std::move(state), std::move(history), watched, now);
+    return settle(state, watched, now);
   }
 
   /// Writes what the release has come to, and lets it become true.
-  Result<CycleStep> settle(rollout::RolloutState state, std::vector<std::string> history, bool watched,
-                           std::int64_t now) {
+  Result<CycleStep> settle(const rollout::RolloutState& state, bool watched, std::int64_t now) {
     using rollout::Stage;
     CycleState next = state_;
     next.rollout = rollout::to_json(state);
-    next.rollout_events = history;
+    next.rollout_events = pending_events_;
     std::vector<RecordDraft> records;
-    const bool back = state.stage == Stage::rolled_back || state.stage == Stage::failed;
     // Going back is never kept waiting: first what serves, then what is written of it.
-    if (back) {
+    if (goes_back(state)) {
       MCOMP_CHECK(workshop_->set_traffic(state_, state.artifact, 0, 0));
       MCOMP_CHECK(take_back(state.reason, now));
       next.phase = Phase::closed;
       next.outcome = "rolled back";
       MCOMP_CHECK(conclude(next, false, state.reason, now, records));
       MCOMP_TRY(step, done(std::move(next), now, "rolled back: " + state.reason, std::move(records)));
-      pending_.reset(), pending_events_.clear();
+      pending_.reset(), pending_events_.clear(), traffic_due_ = false;
       return step;
     }
     if (state.stage == Stage::full && state_.phase == Phase::releasing) {
@@ -599,20 +604,24 @@ class Cycle::Worker {
         event.kind = rollout::EventKind::rollback;
         event.time = now;
         event.text = "it may not be promoted: " + to_string(promoted.error());
-        history.push_back(rollout::to_json(event));
-        return settle(rollout::advance(state, event, state_.options.policy).state, std::move(history), false, now);
+        return happen({event}, now);
       }
       next.phase = Phase::watching;
     }
     std::string what = to_string(state);
-    if (watched) {
+    const bool retired = state.stage == Stage::retired;
+    if (watched || retired) {
+      // Retired before it was promoted, it never served everybody, and says nothing of its recipe.
+      const bool served = state_.phase == Phase::watching;
       next.phase = Phase::closed;
-      next.outcome = "released";
-      MCOMP_CHECK(conclude(next, true, "released, and watched in service", now, records));
-      what = fmt::format("released: {} serves everybody", state.artifact);
+      next.outcome = served ? "released" : "kept";
+      if (served)
+        MCOMP_CHECK(conclude(next, true, retired ? state.reason : "released, and watched in service", now, records));
+      what = retired ? to_string(state) : fmt::format("released: {} serves everybody", state.artifact);
     }
     MCOMP_CHECK(keep(std::move(next), now, what, std::move(records)));
     pending_.reset(), pending_events_.clear();
+    if (retired) return CycleStep{state_.phase, what, false}; // the traffic is another's
     if (const Status set = workshop_->set_traffic(state_, state.artifact, exposed_share(state, state_.options.policy),
                                                   shadow_share(state, state_.options.policy));
         !set) {
@@ -623,6 +632,7 @@ class Cycle::Worker {
       if (state_.phase == Phase::closed) return set.error();
       return happen({event}, now);
     }
+    traffic_due_ = false;
     return CycleStep{state_.phase, what, false};
   }
 
@@ -697,9 +707,11 @@ class Cycle::Worker {
   Context context_;
   CycleState state_;
   std::int64_t version_;
-  /// Heartbeats and clocks since the last version: written with the next change that matters.
+  /// What has happened to the release since the last version: heartbeats and clocks, which are written with the next
+  /// change that matters, and what could not be written or served yet.
   std::optional<rollout::RolloutState> pending_;
   std::vector<std::string> pending_events_;
+  bool traffic_due_ = false; ///< it may not be as the state says
 };
 
 Cycle::Cycle(std::unique_ptr<Worker> worker) : worker_(std::move(worker)) {}
@@ -709,7 +721,7 @@ Cycle& Cycle::operator=(Cycle&&) noexcept = default;
 
 Result<Cycle> Cycle::begin(catalog::Catalog& catalog, const Trigger& trigger, const CycleOptions& options,
                            Workshop& workshop, std::int64_t now, const SearchStep* search, const Context& context) {
-  MCOMP_CHECK(check(options));
+  MCOMP_CHECK(options.check());
   if (!std::isfinite(trigger.value) || !std::isfinite(trigger.limit))
     return Error(ErrorCode::invalid_argument, "cycle: trigger", "value or limit is not finite",
                  "give 0 where there is none");

@@ -1,5 +1,6 @@
 // The JSON of a cycle's state.
 
+#include <algorithm>
 #include <array>
 
 #include "core/json_fields.hpp"
@@ -78,8 +79,25 @@ std::string to_string(CandidateState state) {
   return mcomp::detail::word_of(words(state), state);
 }
 
+namespace {
+
+/// What a cycle that goes on from a state takes for granted.
+Status sound(const CycleState& state) {
+  const auto wrong = [](const char* subject, const char* rule) {
+    return Error(ErrorCode::invalid_value, subject, rule, "take the version before, or begin another cycle");
+  };
+  if (state.options.side_by_side < 1) return wrong("options.side_by_side", "it is below 1");
+  if (state.phase != Phase::releasing && state.phase != Phase::watching) return {};
+  if (std::ranges::find(state.candidates, state.chosen, &Candidate::id) == state.candidates.end())
+    return wrong("chosen", "a release is under way, and it is none of the candidates");
+  const auto rollout = rollout::RolloutState::parse(state.rollout, "rollout");
+  return rollout ? Status() : rollout.error();
+}
+
+} // namespace
+
 Result<CycleState> CycleState::parse(std::string_view json, const std::string& subject) {
-  return mcomp::detail::read_document<CycleState>(json, cycle_schema, subject);
+  return mcomp::detail::read_document<CycleState>(json, cycle_schema, subject, sound);
 }
 std::string to_json(const CycleState& state) {
   return mcomp::detail::write_document(state, cycle_schema);

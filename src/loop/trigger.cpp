@@ -21,6 +21,7 @@ constexpr std::array<std::pair<TriggerKind, const char*>, 10> kind_words = {{{Tr
                                                                              {TriggerKind::cadence, "cadence"},
                                                                              {TriggerKind::manual, "manual"}}};
 constexpr const char* trigger_schema = "mcomp-trigger-1";
+constexpr const char* observation_schema = "mcomp-observation-1";
 constexpr const char* rules_schema = "mcomp-trigger-rules-1";
 constexpr const char* state_schema = "mcomp-watch-state-1";
 
@@ -46,6 +47,27 @@ template <class Fields, Is<Situation> T> static void describe(Fields& f, T& s) {
   f("cost_per_million", s.cost_per_million), f("cost_upper", s.cost_upper), f("prices", s.prices);
   f("hours", s.hours), f("traffic_per_second", s.traffic_per_second), f("hardware", s.hardware);
   f("targets", s.targets);
+}
+template <class Fields, Is<DriftSignal> T> static void describe(Fields& f, T& d) {
+  f("subject", d.subject), f("distance", d.distance), f("p_value", d.p_value), f("samples", d.samples);
+}
+template <class Fields, Is<CalibrationSignal> T> static void describe(Fields& f, T& c) {
+  f("error", c.error), f("lower", c.lower), f("samples", c.samples);
+}
+template <class Fields, Is<CostSignal> T> static void describe(Fields& f, T& c) {
+  f("per_million", c.per_million), f("requests", c.requests);
+}
+template <class Fields, Is<HardwareOffer> T> static void describe(Fields& f, T& h) {
+  f("fingerprint", h.fingerprint), f("name", h.name), f("per_million", h.per_million);
+  f("other_per_million", h.other_per_million);
+}
+template <class Fields, Is<ManualRequest> T> static void describe(Fields& f, T& m) {
+  f("id", m.id), f("author", m.author), f("reason", m.reason);
+}
+template <class Fields, Is<Observation> T> static void describe(Fields& f, T& o) {
+  f("time", o.time), f("model", o.model), f.maybe("drift", o.drift), f("calibration", o.calibration);
+  f("cost", o.cost), f.maybe("prices", o.prices), f("traffic_per_second", o.traffic_per_second);
+  f.maybe("hardware", o.hardware), f.maybe("targets", o.targets), f.maybe("requests", o.requests);
 }
 template <class Fields, Is<TriggerRules> T> static void describe(Fields& f, T& r) {
   f.maybe("drift_distance", r.drift_distance), f.maybe("drift_p_value", r.drift_p_value);
@@ -248,12 +270,12 @@ class Watch {
   }
 
   void cadence() {
-    const std::int64_t now = step_.state.latest;
-    if (rules_.cadence_seconds <= 0 || now < was_.decided || now - was_.decided < rules_.cadence_seconds) return;
+    const double since = static_cast<double>(step_.state.latest) - static_cast<double>(was_.decided);
+    const auto limit = static_cast<double>(rules_.cadence_seconds);
+    if (limit <= 0 || since < limit) return;
     constexpr double day = 86400;
-    fire(TriggerKind::cadence, "due", "schedule",
-         fmt::format("{:.1f} days since the last decision", static_cast<double>(now - was_.decided) / day),
-         static_cast<double>(now - was_.decided), static_cast<double>(rules_.cadence_seconds));
+    fire(TriggerKind::cadence, "due", "schedule", fmt::format("{:.1f} days since the last decision", since / day),
+         since, limit);
   }
 
   void manual() {
@@ -324,6 +346,10 @@ WatchState settle(const WatchState& state, Situation situation) {
 Result<Trigger> Trigger::parse(std::string_view json, const std::string& subject) {
   return mcomp::detail::read_document<Trigger>(json, trigger_schema, subject);
 }
+Result<Observation> Observation::parse(std::string_view json, const std::string& subject) {
+  return mcomp::detail::read_document<Observation>(json, observation_schema, subject,
+                                                   [](const Observation& observation) { return check(observation); });
+}
 Result<TriggerRules> TriggerRules::parse(std::string_view json, const std::string& subject) {
   return mcomp::detail::read_document<TriggerRules>(json, rules_schema, subject,
                                                     [](const TriggerRules& rules) { return rules.check(); });
@@ -334,6 +360,9 @@ Result<WatchState> WatchState::parse(std::string_view json, const std::string& s
 
 std::string to_json(const Trigger& trigger) {
   return mcomp::detail::write_document(trigger, trigger_schema);
+}
+std::string to_json(const Observation& observation) {
+  return mcomp::detail::write_document(observation, observation_schema);
 }
 std::string to_json(const TriggerRules& rules) {
   return mcomp::detail::write_document(rules, rules_schema);

@@ -11,6 +11,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   mcomp_fuzz::round_trip(
       input, [](std::string_view text) { return Trigger::parse(text); }, write);
   mcomp_fuzz::round_trip(
+      input, [](std::string_view text) { return Observation::parse(text); }, write);
+  mcomp_fuzz::round_trip(
       input, [](std::string_view text) { return TriggerRules::parse(text); }, write);
   mcomp_fuzz::round_trip(
       input, [](std::string_view text) { return WatchState::parse(text); }, write);

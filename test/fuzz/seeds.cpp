@@ -454,6 +454,11 @@ void catalog_seeds(Seeds& seeds, const fs::path& scratch) {
     const Trigger trigger{.kind = TriggerKind::drift, .subject = "region=eu", .reason = "moved", .value = 0.3};
     seeds.text("loop_state", "trigger", to_json(trigger));
     seeds.text("loop_state", "rules", to_json(TriggerRules{}));
+    Observation seen{.time = 1, .model = "m", .calibration = CalibrationSignal{.error = 0.1}, .cost = CostSignal{}};
+    seen.drift = {{.subject = "region=eu", .distance = 0.2, .samples = 600}};
+    seen.hardware = {{.fingerprint = "f", .per_million = 1, .other_per_million = 2}};
+    seen.requests = {{.id = "r1"}};
+    seeds.text("loop_state", "observation", to_json(seen));
     WatchState watched{.drift_row = {{"region=eu", 2}}, .fired = {"manual:r1"}};
     watched.situation = {.model = "m", .calibration_error = 0.1, .prices = {{"c5.large", 0.085}}};
     watched.situation.targets = {{.id = "floor", .version = 1, .bound = 0.9}};

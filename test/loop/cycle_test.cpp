@@ -284,6 +284,65 @@ TEST_CASE("a rollback whose traffic cannot be set is tried again, and stands in 
   CHECK(rollbacks == 1);
 }
 
+TEST_CASE("what a gate has said is not forgotten where it could not be served, though nobody says it again", "[loop]") {
+  Room room;
+  Cycle cycle = room.begin(cycle_options());
+  while (room.shares().empty() || room.shares().back() != 1000) {
+    REQUIRE(cycle.step(room.now));
+    room.now += hour / 2;
+  }
+  rollout::RolloutEvent says;
+  says.kind = rollout::EventKind::rollback, says.time = room.now, says.text = "the p99 has doubled";
+  room.workshop.operator_says = says;
+  room.workshop.nothing_can_be_set = true;
+  CHECK(cycle.step(room.now).error().code() == ErrorCode::io_failure);
+  room.workshop.silent = true;
+  CHECK(cycle.step(room.now).error().code() == ErrorCode::io_failure);
+  CHECK_FALSE(cycle.closed());
+  room.workshop.nothing_can_be_set = false;
+  REQUIRE(cycle.step(room.now));
+  CHECK(cycle.state().outcome == "rolled back");
+  CHECK(cycle.state().last == "rolled back: the p99 has doubled");
+  CHECK(room.shares().back() == 0);
+}
+
+TEST_CASE("a release that another one replaces while it is watched is over, and leaves the traffic alone", "[loop]") {
+  Room room;
+  Cycle cycle = room.begin(cycle_options());
+  while (cycle.state().phase != Phase::watching) {
+    REQUIRE(cycle.step(room.now));
+    room.now += hour / 2;
+  }
+  const auto served = room.workshop.traffic.size();
+  rollout::RolloutEvent says;
+  says.kind = rollout::EventKind::retire, says.time = room.now, says.text = "sha256:next";
+  room.workshop.operator_says = says;
+  REQUIRE(cycle.step(room.now));
+  CHECK(cycle.closed());
+  CHECK(cycle.state().outcome == "released");
+  CHECK(cycle.state().last.find("replaced by sha256:next") != std::string::npos);
+  CHECK(room.trial("cycle-1.c1").status == "won");
+  CHECK(room.workshop.traffic.size() == served);
+}
+
+TEST_CASE("a candidate that is too dear to be evaluated does not take the cheaper ones with it", "[loop]") {
+  Room room;
+  room.put_recipe("w7", recipe_json("w7", "int7"));
+  CycleOptions options = cycle_options();
+  options.recipe.clear();
+  options.budget.money = 50;
+  room.put_recipe("w8", recipe_json("w8"));
+  room.workshop.evaluation_money = {{"w8", 100}, {"w7", 5}};
+  Cycle cycle = room.begin(options);
+  room.run(cycle);
+  CHECK(cycle.state().outcome == "released");
+  CHECK(room.workshop.evaluated == 1);
+  for (const Candidate& candidate : cycle.state().candidates) {
+    if (FakeWorkshop::name_of(candidate) == "w8") CHECK(candidate.reason == "the budget does not bear its evaluation");
+    if (FakeWorkshop::name_of(candidate) == "w7") CHECK(candidate.id == cycle.state().chosen);
+  }
+}
+
 TEST_CASE("what is in service already, or has lost before, is not evaluated", "[loop]") {
   Room room;
   CycleOptions options = cycle_options();

@@ -24,6 +24,17 @@ WatchState watched() {
   return state;
 }
 
+Observation observed() {
+  Observation seen{.time = 1'800'000'000, .model = "model-2", .prices = {{"c5.large", 0.09}}, .traffic_per_second = 90};
+  seen.drift = {{.subject = "region=eu", .distance = 0.25, .p_value = 0.0001, .samples = 600}};
+  seen.calibration = CalibrationSignal{.error = 0.03, .lower = 0.02, .samples = 5000};
+  seen.cost = CostSignal{.per_million = 11.5, .requests = 200'000};
+  seen.hardware = {{.fingerprint = "profile-b", .name = "c7", .per_million = 8, .other_per_million = 10}};
+  seen.targets = {{.id = "floor", .version = 3, .bound = 0.92, .measured = 0.91}};
+  seen.requests = {{.id = "r1", .author = "ana", .reason = "a customer asks"}};
+  return seen;
+}
+
 /// A cycle in the middle of its release.
 CycleState releasing() {
   CycleState state{.trigger = a_trigger(), .phase = Phase::releasing, .began = start_time, .changed = start_time + 60};
@@ -72,6 +83,7 @@ TEST_CASE("Golden files of version 1 of the loop read as the values that they we
   check("trigger", a_trigger());
   check("trigger_rules", TriggerRules{.drift_windows = 5, .cadence_seconds = 0});
   check("watch_state", watched());
+  check("observation", observed());
   check("cycle", releasing());
 }
 
@@ -94,4 +106,11 @@ TEST_CASE("what the loop's readers must not take is refused with the place", "[l
   CHECK(TriggerRules::parse(R"({"schema":"mcomp-trigger-rules-1","drift_windows":0})").error().code() ==
         ErrorCode::corrupt);
   CHECK(WatchState::parse("{}").error().code() == ErrorCode::corrupt);
+  // What a release that goes on takes for granted.
+  CHECK(changed(R"("chosen":"c2")", R"("chosen":"c9")").subject() == "chosen");
+  CHECK(changed(R"("stage":"draft")", R"("stage":"drafty")").code() == ErrorCode::corrupt);
+  CHECK(changed(R"("side_by_side":1)", R"("side_by_side":-1)").subject() == "options.side_by_side");
+  CHECK(Observation::parse(R"({"schema":"mcomp-observation-1","time":5})").value() == Observation{.time = 5});
+  CHECK(Observation::parse(R"({"schema":"mcomp-observation-1","time":5,"traffic_per_second":-1})").error().subject() ==
+        "traffic_per_second");
 }

@@ -5,7 +5,9 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mcomp/catalog/artifact_manifest.hpp"
@@ -60,6 +62,9 @@ class FakeWorkshop : public mcomp::loop::Workshop {
   std::map<std::string, Fate> fates; ///< by name of the recipe; absent: all goes well
   bool approves = true;
   bool traffic_fails = false, nothing_can_be_set = false;
+  bool silent = false;                                       ///< nothing is observed
+  std::optional<mcomp::rollout::RolloutEvent> operator_says; ///< observed once
+  std::map<std::string, double> evaluation_money;            ///< that is known before, by name of the recipe
   double promised = 0;
   std::atomic<int> compressed = 0, evaluated = 0;
   std::vector<std::pair<std::uint32_t, std::string>> traffic; ///< share and artifact
@@ -99,6 +104,11 @@ class FakeWorkshop : public mcomp::loop::Workshop {
     return Proxies{{{"size_ratio", f.proxy}}, f.worth_it, {}};
   }
   double promise(const mcomp::loop::CycleState&) override { return promised; }
+  mcomp::loop::Spending price_of_evaluation(const mcomp::loop::CycleState&,
+                                            const mcomp::loop::Candidate& candidate) override {
+    const auto found = evaluation_money.find(name_of(candidate));
+    return {.money = found == evaluation_money.end() ? 0 : found->second};
+  }
   mcomp::Result<Judged> evaluate(const mcomp::loop::CycleState&, const mcomp::loop::Candidate& candidate) override {
     ++evaluated;
     const Fate f = fate(candidate);
@@ -122,6 +132,8 @@ class FakeWorkshop : public mcomp::loop::Workshop {
   mcomp::Result<std::vector<mcomp::rollout::RolloutEvent>>
   observe(const mcomp::loop::CycleState& cycle, const mcomp::rollout::RolloutState& state, std::int64_t now) override {
     using namespace mcomp::rollout;
+    if (silent) return std::vector<RolloutEvent>();
+    if (operator_says) return std::vector{*std::exchange(operator_says, std::nullopt)};
     RolloutEvent beat, gate;
     beat.kind = EventKind::heartbeat, beat.time = now;
     gate.kind = EventKind::gate, gate.time = now;

@@ -108,6 +108,10 @@ struct CycleOptions {
   std::string suite{};     ///< fingerprint of the frozen suite that every evaluation must be of; empty: any
   rollout::RolloutPolicy policy{};
   std::int64_t watch_seconds = 86400; ///< that a full release is watched before the cycle is closed
+
+  /// Errors: invalid_argument for a name that is empty, a limit that is negative or not finite, and those of
+  /// `RolloutPolicy::check`; corrupt for a recipe that is none.
+  [[nodiscard]] MCOMP_WORKFLOW_API Status check() const;
   friend bool operator==(const CycleOptions&, const CycleOptions&) = default;
 };
 
@@ -124,11 +128,12 @@ struct CycleState {
   std::string chosen{};                      ///< candidate
   std::string rollout{};                     ///< JSON of rollout::RolloutState; empty before a release
   std::vector<std::string> rollout_events{}; ///< JSON of those that led here from the version before
-  std::string outcome{};                     ///< of a closed cycle: "released", "rolled back", "kept"
+  std::string outcome{};                     ///< of a closed cycle: "released", "rolled back", "kept" (what was)
   std::string last{};                        ///< what happened last, and why
   std::int64_t steps = 0;
 
-  /// Reads schema "mcomp-cycle-1". Errors: corrupt; version_mismatch.
+  /// Reads schema "mcomp-cycle-1". Errors: corrupt, also for a release that names none of its candidates or has no
+  /// state; version_mismatch.
   [[nodiscard]] MCOMP_WORKFLOW_API static Result<CycleState> parse(std::string_view json,
                                                                    const std::string& subject = "cycle");
   friend bool operator==(const CycleState&, const CycleState&) = default;
@@ -166,7 +171,8 @@ class MCOMP_WORKFLOW_API Workshop {
 
   /// What a search may save a month beyond what has passed, by a forecast. Default: nothing.
   [[nodiscard]] virtual double promise(const CycleState& cycle);
-  /// What an evaluation will cost, as far as it is known before. Default: one evaluation.
+  /// What an evaluation will cost, as far as it is known before; it counts as one evaluation whatever is said here.
+  /// Default: nothing else.
   [[nodiscard]] virtual Spending price_of_evaluation(const CycleState& cycle, const Candidate& candidate);
 
   /// Approvals for the release that are there by now: nobody has to wait for them here.
@@ -202,8 +208,9 @@ class MCOMP_WORKFLOW_API Cycle {
   Cycle(Cycle&&) noexcept;
   Cycle& operator=(Cycle&&) noexcept;
 
-  /// The next step. Errors: those of the catalogue; of the workshop only where it observes or serves, in which case
-  /// the step can be repeated. What fails in compressing or evaluating drops the candidate, with the error as its
+  /// The next step. Errors: those of the catalogue; of the workshop only where it observes or serves. After an error
+  /// the step can be repeated, and what was observed before it is not forgotten: a release that is to go back goes back
+  /// with the next step that can. What fails in compressing or evaluating drops the candidate, with the error as its
   /// reason.
   [[nodiscard]] Result<CycleStep> step(std::int64_t now);
   /// An operator takes the release back, whatever phase it is in; before a release it ends the cycle.

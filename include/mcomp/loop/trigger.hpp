@@ -124,6 +124,11 @@ struct Observation {
   std::vector<HardwareOffer> hardware{};
   std::vector<TargetStatus> targets{};
   std::vector<ManualRequest> requests{};
+
+  /// Reads schema "mcomp-observation-1"; absent members say nothing. Errors: corrupt, also for numbers that `watch`
+  /// does not take; version_mismatch.
+  [[nodiscard]] MCOMP_WORKFLOW_API static Result<Observation> parse(std::string_view json,
+                                                                    const std::string& subject = "observation");
   friend bool operator==(const Observation&, const Observation&) = default;
 };
 
@@ -179,6 +184,7 @@ struct WatchStep {
 [[nodiscard]] MCOMP_WORKFLOW_API WatchState settle(const WatchState& state, Situation situation);
 
 [[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const Trigger& trigger);
+[[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const Observation& observation);
 [[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const TriggerRules& rules);
 [[nodiscard]] MCOMP_WORKFLOW_API std::string to_json(const WatchState& state);
 /// "drift of region=eu: ..."
