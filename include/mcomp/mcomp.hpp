@@ -165,6 +165,7 @@
 #include "mcomp/catalog/signature.hpp"
 #include "mcomp/loop/cycle.hpp"
 #include "mcomp/loop/search_step.hpp"
+#include "mcomp/loop/signals.hpp"
 #include "mcomp/loop/trigger.hpp"
 #include "mcomp/monitor/alert_rules.hpp"
 #include "mcomp/monitor/alerts.hpp"
