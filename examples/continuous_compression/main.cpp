@@ -7,7 +7,9 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <thread>
+#include <utility>
 
 #include "fashion_classifier.hpp"
 #include "fashion_mnist.hpp"
@@ -17,10 +19,12 @@
 #include "mcomp/core/file.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/kernels/capabilities.hpp"
+#include "mcomp/loop/signals.hpp"
 #include "mcomp/loop/trigger.hpp"
 #include "mcomp/monitor/alerts.hpp"
 #include "mcomp/monitor/label_free.hpp"
 #include "mcomp/monitor/metrics_text.hpp"
+#include "mcomp/report/sections.hpp"
 #include "metrics_server.hpp"
 #include "program.hpp"
 #include "service.hpp"
@@ -364,30 +368,28 @@ Status Story::changed_inputs() {
                                               .raise_seconds = static_cast<double>(window * hour),
                                               .summary = "inputs are not those that the model was calibrated on"}},
                                             {sink, monitor::file_sink(out_ / "alerts.jsonl")}));
-  for (const std::string& region : Service::regions())
-    chronicle_.drift.push_back({.name = "images from the " + region, .unit = "", .readings = {}, .limit = 0.2});
+  std::map<std::string, double> before; // of each slice, in the last window in which all was well
   std::optional<loop::Trigger> trigger;
   for (int i = 0; i < 12 && !trigger; ++i) {
     if (i == 2) {
       STORY_CHECK(service_->change_camera("south"));
-      chronicle_.marks.push_back({now_, "another camera", "in the south"});
+      chronicle_.drift.marks.push_back({now_, "another camera", "in the south"});
       say("from now on the south sends noisy pictures");
     }
     STORY_CHECK(serve(window));
     STORY_TRY(answer, service_->take_drift());
+    report::add_window(chronicle_.drift, now_, answer);
     loop::Observation seen;
-    for (std::size_t r = 0; r < Service::regions().size(); ++r) {
-      const std::string& region = Service::regions()[r];
-      const monitor::FeatureDrift* most = nullptr;
-      for (const auto& feature : answer.features)
-        if (feature.slice == "region=" + region && (!most || feature.population_stability > most->population_stability))
-          most = &feature;
-      if (!most) continue;
-      seen.drift.push_back({"region=" + region, most->population_stability, most->p_value, most->count});
-      chronicle_.drift[r].readings.push_back({now_, most->population_stability});
-      STORY_TRY(raised, alerts.observe("InputDrift", {{"region", region}, {"feature", most->feature}},
-                                       most->population_stability, static_cast<double>(now_)));
-      static_cast<void>(raised);
+    for (loop::DriftSignal& signal : loop::drift_signals(answer)) {
+      const auto equals = signal.subject.find('=');
+      if (equals == std::string::npos) continue; // all inputs together, of which regions say more
+      double& well = before.try_emplace(signal.subject, signal.distance).first->second;
+      STORY_TRY(raised,
+                alerts.observe("InputDrift", {{"region", signal.subject.substr(equals + 1)}}, signal.distance,
+                               static_cast<double>(now_),
+                               monitor::MovedPart{.name = signal.subject, .before = well, .after = signal.distance}));
+      if (raised == monitor::AlertState::inactive) well = signal.distance;
+      seen.drift.push_back(std::move(signal));
     }
     STORY_TRY(triggers, watch(seen));
     if (!triggers.empty()) trigger = triggers.front();
@@ -412,7 +414,7 @@ Status Story::changed_inputs() {
   STORY_CHECK(say_confidence("what serves"));
   STORY_TRY(state, run(*trigger, options("cycle-2", served_recipe_, suite.fingerprint())));
   report_.keep("drift_outcome", state.outcome);
-  chronicle_.marks.push_back({now_, "recompressed", state.outcome});
+  chronicle_.drift.marks.push_back({now_, "recompressed", state.outcome});
   settle_watch();
   STORY_CHECK(say_confidence("what serves now"));
   return say_quality(4);

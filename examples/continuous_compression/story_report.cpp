@@ -1,56 +1,16 @@
 #include "story_report.hpp"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "mcomp/catalog/records.hpp"
-#include "mcomp/loop/cycle.hpp"
 #include "mcomp/report/playbook.hpp"
 #include "mcomp/report/sections.hpp"
 
 namespace example {
 
 using namespace mcomp;
-
-namespace {
-
-/// The release of a cycle, as its versions in the catalogue tell it.
-Result<report::RolloutSection> release_of(const catalog::Catalog& catalog, const std::string& cycle) {
-  const auto versions = catalog.history("cycle", cycle);
-  if (!versions) return versions.error();
-  rollout::RolloutState begin;
-  std::vector<rollout::RolloutEvent> events;
-  rollout::RolloutPolicy policy;
-  for (const auto& version : *versions) {
-    const auto state = loop::CycleState::parse(version.body);
-    if (!state) return state.error();
-    policy = state->options.policy;
-    if (state->rollout.empty()) continue;
-    if (begin.artifact.empty()) {
-      auto reached = rollout::RolloutState::parse(state->rollout);
-      if (!reached) return reached.error();
-      begin = std::move(*reached);
-    }
-    for (const std::string& json : state->rollout_events) {
-      auto event = rollout::RolloutEvent::parse(json);
-      if (!event) return event.error();
-      events.push_back(std::move(*event));
-    }
-  }
-  return report::rollout_section(begin, events, policy);
-}
-
-report::AlertFacts facts_of(const monitor::AlertNotice& notice, const std::string& version,
-                            const std::string& baseline) {
-  report::AlertFacts facts{.name = notice.rule.name, .kind = report::AlertKind::drift};
-  if (const auto region = notice.labels.find("region"); region != notice.labels.end())
-    facts.slice = "region=" + region->second;
-  facts.version = version, facts.baseline = baseline;
-  facts.time = static_cast<std::int64_t>(notice.at);
-  facts.value = notice.value, facts.limit = notice.rule.raise;
-  return facts;
-}
-
-} // namespace
 
 Result<report::Report> story_report(const catalog::Catalog& catalog, const catalog::CatalogReport& verified,
                                     const Service& service, const FashionWorkshop& workshop, const Chronicle& chronicle,
@@ -70,15 +30,19 @@ Result<report::Report> story_report(const catalog::Catalog& catalog, const catal
     if (!slices) return slices.error();
     all.slices = std::move(*slices);
   }
-  report::TrialSection trials;
+  // Accuracies of two suites are no comparison: those of the one that most trials are of.
   const auto experiments = catalog.find({.kind = "experiment"});
   if (!experiments) return experiments.error();
+  std::map<std::string, report::TrialSection> by_suite;
   for (const auto& record : *experiments) {
     const auto experiment = catalog::parse_experiment(record.body);
     if (!experiment) return experiment.error();
-    trials.trials.push_back(report::trial(record.id, *experiment));
+    const auto suite = experiment->inputs.find("suite");
+    by_suite[suite == experiment->inputs.end() ? "" : suite->second].trials.push_back(
+        report::trial(record.id, *experiment));
   }
-  all.trials = std::move(trials);
+  for (auto& [suite, trials] : by_suite)
+    if (!all.trials || trials.trials.size() > all.trials->trials.size()) all.trials = std::move(trials);
   if (const auto plan = workshop.plans().find(artifact); plan != workshop.plans().end())
     all.layers.push_back(report::layer_section(plan->second));
   const auto diagram = workshop.reliability(artifact);
@@ -95,12 +59,16 @@ Result<report::Report> story_report(const catalog::Catalog& catalog, const catal
       latency.models.push_back(report::latency_model(one.substr(0, 15), *sketch));
   latency.p99_limit = workshop.slow_seconds();
   all.latency = std::move(latency);
-  all.drift = report::DriftSection{.series = chronicle.drift, .marks = chronicle.marks};
+  auto in_service = report::service_section(service.since_start(), "region");
+  if (!in_service) return in_service.error();
+  all.service = std::move(*in_service);
+  all.drift = chronicle.drift;
+  report::add_alerts(*all.drift, chronicle.alerts);
   for (const std::string& cycle : chronicle.cycles) {
     const auto state = catalog.get("cycle", cycle);
     if (!state) return state.error();
     if (state->body.find("\"outcome\":\"rolled back\"") == std::string::npos && all.rollout) continue;
-    auto section = release_of(catalog, cycle);
+    auto section = report::rollout_section(catalog, cycle);
     if (!section) return section.error();
     all.rollout = std::move(*section); // of the release that went back, where one did
   }
@@ -120,8 +88,14 @@ Result<report::Report> story_report(const catalog::Catalog& catalog, const catal
     all.decisions.push_back(std::move(*entry));
   }
   for (const auto& notice : chronicle.alerts)
-    if (notice.state == monitor::AlertState::firing)
-      all.playbooks.push_back(report::playbook(facts_of(notice, artifact, service.baseline())));
+    if (notice.state == monitor::AlertState::firing) {
+      report::AlertFacts facts = report::alert_facts(notice, report::AlertKind::drift);
+      // What served when it fired, and what had served before.
+      for (const auto& state : *history) // oldest first
+        if (static_cast<double>(state.time) <= notice.at && state.artifact != facts.version)
+          facts.baseline = std::exchange(facts.version, state.artifact);
+      all.playbooks.push_back(report::playbook(facts));
+    }
   return all;
 }
 

@@ -14,8 +14,7 @@ namespace example {
 struct Chronicle {
   std::vector<std::string> cycles; ///< ids
   std::vector<mcomp::monitor::AlertNotice> alerts;
-  std::vector<mcomp::report::DriftSection::Series> drift;
-  std::vector<mcomp::report::TimelineMark> marks;
+  mcomp::report::DriftSection drift;
 };
 
 /// Everything on one page, from the records alone. Errors: those of the catalogue.

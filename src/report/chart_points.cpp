@@ -119,7 +119,8 @@ Drawing draw(const ScatterChart& chart, double width) {
     for (const auto& [left, base] : {std::pair(px + away, py + 4), std::pair(px - away - w, py + 4),
                                      std::pair(px - w / 2, py - away - 2), std::pair(px - w / 2, py + away + 11)}) {
       const Box box{left, base - 10, left + w, base + 3};
-      if (box.left < frame.left + 2 || box.right > width || box.top < frame.top || box.bottom > frame.bottom) continue;
+      if (box.left < frame.left + 2 || box.right > frame.right - 2 || box.top < frame.top || box.bottom > frame.bottom)
+        continue;
       if (std::any_of(taken.begin(), taken.end(), [&](const Box& other) { return other.meets(box); })) continue;
       taken.push_back(box);
       drawing.text(left, base, "start", name, best ? "small strong over" : "small over");

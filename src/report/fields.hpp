@@ -156,7 +156,8 @@ template <class V> void fields(V& visit, Report& x) {
   visit("title", x.title), visit("subject", x.subject), visit("summary", x.summary), visit("time", x.time);
   visit("verdict", x.verdict), visit("trials", x.trials), visit("layers", x.layers),
       visit("reliability", x.reliability);
-  visit("latency", x.latency), visit("slices", x.slices), visit("drift", x.drift), visit("rollout", x.rollout);
+  visit("latency", x.latency), visit("slices", x.slices), visit("service", x.service), visit("drift", x.drift);
+  visit("rollout", x.rollout);
   visit("cost", x.cost), visit("audit", x.audit), visit("decisions", x.decisions), visit("review", x.review);
   visit("playbooks", x.playbooks);
 }

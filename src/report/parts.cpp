@@ -122,7 +122,8 @@ std::string latency_part(const LatencySection& section) {
          table(rows, "Latency with intervals");
 }
 
-std::string slice_part(const SliceSection& section) {
+std::string slice_part(const SliceSection& section, bool service) {
+  const char* id = service ? "service" : "slices";
   std::string charts;
   std::size_t drawn = 0;
   for (std::size_t m = 0; m < section.measures.size(); ++m) {
@@ -131,7 +132,7 @@ std::string slice_part(const SliceSection& section) {
       return m < s.values.size() && std::isfinite(s.values[m].value);
     });
     if (known < 2 && section.slices.size() > 1) continue;
-    charts += figure(slice_chart(section, m), {.id = fmt::format("slices-{}", m)});
+    charts += figure(slice_chart(section, m), {.id = fmt::format("{}-{}", id, m)});
     ++drawn;
   }
   PageTable rows{.columns = {"slice", "rows"}, .numeric = {false, true}, .rows = {}};
@@ -145,10 +146,13 @@ std::string slice_part(const SliceSection& section) {
       row.push_back({estimate_text(m < slice.values.size() ? slice.values[m] : Estimate{}, section.measures[m].unit)});
     rows.rows.push_back(std::move(row));
   }
-  return element("p", fmt::format("{} less {}, on the same rows.",
-                                  section.candidate.empty() ? "Candidate" : section.candidate,
-                                  section.baseline.empty() ? "baseline" : section.baseline)) +
-         figures(charts, drawn) + table(rows, "Slices by metrics with intervals");
+  const std::string compared =
+      fmt::format("{} less {}, on the same rows.", section.candidate.empty() ? "Candidate" : section.candidate,
+                  section.baseline.empty() ? "baseline" : section.baseline);
+  const std::string served =
+      section.candidate.empty() ? "What was measured in service." : section.candidate + ", measured in service.";
+  return element("p", service ? served : compared) + figures(charts, drawn) +
+         table(rows, "Slices by metrics with intervals");
 }
 
 std::string cost_part(const CostSection& section) {
@@ -295,7 +299,8 @@ std::vector<Part> parts_of(const Report& r) {
     parts.push_back({"reliability", "Reliability of the confidence", figures(charts, r.reliability.size())});
   }
   if (r.latency) parts.push_back({"latency", "Latency", latency_part(*r.latency)});
-  if (r.slices) parts.push_back({"slices", "Slices", slice_part(*r.slices)});
+  if (r.slices) parts.push_back({"slices", "Slices", slice_part(*r.slices, false)});
+  if (r.service) parts.push_back({"service", "In service", slice_part(*r.service, true)});
   if (r.rollout)
     parts.push_back(
         {"rollout", "Rollout",

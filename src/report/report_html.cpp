@@ -187,6 +187,11 @@ class FrontPage {
       }
       draw(drift_chart(*r_.drift, worst), "drift");
     }
+    if (r_.service && !r_.service->measures.empty()) {
+      BarChart chart = slice_chart(*r_.service, 0);
+      shorten(chart.bars, [](const auto& bar) { return bar.value.value; });
+      draw(chart, "service");
+    }
     if (r_.cost && !r_.cost->hours.empty()) draw(hour_chart(*r_.cost), "hours");
     findings({FindingKind::risk, FindingKind::forecast_miss});
   }

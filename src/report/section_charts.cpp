@@ -16,7 +16,10 @@ double metric(const TrialSection::Trial& trial, const Measure& measure) {
   return found == trial.metrics.end() ? not_known : found->second;
 }
 
-std::vector<ChartMark> marks_of(const std::vector<TimelineMark>& marks) {
+/// Numbered by their time, whatever order they were added in.
+std::vector<ChartMark> marks_of(std::vector<TimelineMark> marks) {
+  std::stable_sort(marks.begin(), marks.end(),
+                   [](const TimelineMark& a, const TimelineMark& b) { return a.time < b.time; });
   std::vector<ChartMark> result;
   for (const TimelineMark& mark : marks) result.push_back({static_cast<double>(mark.time), mark.label, mark.detail});
   return result;
@@ -134,8 +137,10 @@ BarChart slice_chart(const SliceSection& section, std::size_t m) {
                  .dots = true};
   double worst = not_known;
   std::string name;
+  bool alike = true;
   for (const auto& slice : section.slices) {
     const Estimate value = m < slice.values.size() ? slice.values[m] : Estimate{};
+    alike = alike && (std::isnan(worst) || value.value == worst);
     if (std::isfinite(value.value) &&
         (std::isnan(worst) || (measure.higher_better ? value.value < worst : value.value > worst)))
       worst = value.value, name = slice.name;
@@ -143,7 +148,9 @@ BarChart slice_chart(const SliceSection& section, std::size_t m) {
         {.name = slice.name, .value = value, .note = fmt::format("{} rows", compact(static_cast<double>(slice.rows)))});
   }
   chart.text.summary = name.empty() ? "Nothing was measured."
-                                    : fmt::format("Worst: {} with {}.", name, number_text(worst, measure.unit, 3));
+                       : alike && section.slices.size() > 1
+                           ? fmt::format("All alike: {}.", number_text(worst, measure.unit, 3))
+                           : fmt::format("Worst: {} with {}.", name, number_text(worst, measure.unit, 3));
   return chart;
 }
 

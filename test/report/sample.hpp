@@ -9,8 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "catch.hpp"
 #include "data.hpp"
 #include "mcomp/core/random.hpp"
+#include "mcomp/monitor/instruments.hpp"
 #include "mcomp/report/sections.hpp"
 
 namespace report_sample {
@@ -192,6 +194,32 @@ inline report::RolloutSection rollout() {
   return report::rollout_section(begin, history, policy, now + 4 * 3600);
 }
 
+/// A day in service: a region that errs more than the others, and one that few requests come from.
+inline monitor::ServiceSnapshot service() {
+  auto instruments = monitor::Instruments::create({.waiting = 1 << 15}).value();
+  auto recorder = instruments.recorder().value();
+  Random random(17);
+  std::uint64_t id = 0;
+  for (const auto& [name, requests, errors, pride] :
+       {std::tuple("eu", 4000, 0.004, 0.01), std::tuple("us", 3500, 0.005, 0.0), std::tuple("apac", 1800, 0.03, 0.02),
+        std::tuple("latam", 250, 0.004, 0.06)}) {
+    const auto region = instruments.name(monitor::Dimension::region, name).value();
+    for (int i = 0; i < requests; ++i) {
+      const double p = 1 - 0.5 * std::pow(random.uniform(), 3);
+      recorder.record({.region = region}, {.seconds = 0.0061 * std::exp(0.25 * random.normal()),
+                                           .error = random.uniform() < errors,
+                                           .confidence = p,
+                                           .cost = 2.2e-7,
+                                           .request = ++id,
+                                           .predicted = 1});
+      if (random.uniform() < 0.5) recorder.label(id, random.uniform() < p - pride ? 1 : 0);
+      if (random.uniform() < 0.1) recorder.feedback(id, random.uniform() < 0.87 ? 1 : 0);
+    }
+  }
+  REQUIRE(instruments.collect(1));
+  return instruments.since_start();
+}
+
 inline report::DriftSection drift() {
   report::DriftSection section;
   Random random(21);
@@ -327,6 +355,7 @@ inline report::Report whole() {
   const auto e = evaluation();
   r.verdict = report::verdict_section(e);
   r.slices = report::slice_section(e).value();
+  r.service = report::service_section(service(), "region", "w4a8").value();
   r.trials = trials();
   r.layers = {layers()};
   r.reliability = reliability();

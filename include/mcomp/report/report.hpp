@@ -99,7 +99,8 @@ struct LatencySection {
   friend bool operator==(const LatencySection&, const LatencySection&) = default;
 };
 
-/// Slices by metrics, each with its interval.
+/// Slices by metrics, each with its interval: what a candidate has gained or lost against a baseline, or, without one,
+/// what is measured in service.
 struct SliceSection {
   struct Slice {
     std::string name;
@@ -108,7 +109,7 @@ struct SliceSection {
     friend bool operator==(const Slice&, const Slice&) = default;
   };
   std::string baseline{}, candidate{};
-  std::vector<Measure> measures{}; ///< increases of what is bad: lower is better
+  std::vector<Measure> measures{}; ///< against a baseline increases of what is bad: lower is better
   std::vector<Slice> slices{};
   friend bool operator==(const SliceSection&, const SliceSection&) = default;
 };
@@ -204,7 +205,8 @@ struct Report {
   std::vector<LayerSection> layers{};
   std::vector<ReliabilitySection> reliability{};
   std::optional<LatencySection> latency{};
-  std::optional<SliceSection> slices{};
+  std::optional<SliceSection> slices{};  ///< candidate against baseline
+  std::optional<SliceSection> service{}; ///< what serves, as it was measured in service
   std::optional<DriftSection> drift{};
   std::optional<RolloutSection> rollout{};
   std::optional<CostSection> cost{};
