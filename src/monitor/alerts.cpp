@@ -22,6 +22,7 @@ using mcomp::detail::Json;
 
 constexpr double latest = 1e11; // seconds since 1970 that have a date of four digits
 constexpr const char* rules_schema = "mcomp-alert-rules-1";
+constexpr const char* notice_schema = "mcomp-alert-notice-1";
 
 bool is_low_bad(const AlertRule& rule) {
   return rule.raise < rule.clear || (rule.raise == rule.clear && rule.low_is_bad);
@@ -265,7 +266,7 @@ std::string AlertNotice::fingerprint() const {
 }
 
 std::string to_json(const AlertNotice& notice) {
-  Json json = {{"schema", "mcomp-alert-notice-1"},
+  Json json = {{"schema", notice_schema},
                {"alert", notice.rule.name},
                {"fingerprint", notice.fingerprint()},
                {"state", to_string(notice.state)},
@@ -280,6 +281,50 @@ std::string to_json(const AlertNotice& notice) {
                {"playbook", notice.rule.playbook}};
   json["moved"] = notice.moved ? moved_json(*notice.moved) : Json(nullptr);
   return mcomp::detail::dumped(json);
+}
+
+Result<AlertNotice> AlertNotice::parse(std::string_view text, const std::string& subject) {
+  MCOMP_TRY(json, mcomp::detail::parse_json(text, subject));
+  mcomp::detail::ObjectReader object(json, subject);
+  MCOMP_CHECK(mcomp::detail::check_schema(object, subject, notice_schema));
+  AlertNotice notice;
+  notice.rule.name = object.text("alert");
+  notice.rule.severity = object.text("severity");
+  notice.rule.raise = object.number("raise"), notice.rule.clear = object.number("clear");
+  notice.rule.low_is_bad = notice.rule.raise < notice.rule.clear;
+  notice.rule.summary = object.text("summary"), notice.rule.playbook = object.text("playbook");
+  const std::string state = object.text("state");
+  if (state == to_string(AlertState::resolved))
+    notice.state = AlertState::resolved;
+  else if (state != to_string(AlertState::firing))
+    object.fail("state", "it is neither firing nor resolved", "write what `to_json` writes");
+  notice.value = object.number("value");
+  notice.started = object.number("started"), notice.at = object.number("at");
+  for (const double time : {notice.started, notice.at})
+    if (!(time >= 0 && time <= latest)) object.fail("at", "a time is not within [0, 10^11]", "give seconds since 1970");
+  if (const Json* labels = object.child("labels"); labels && labels->is_object()) {
+    for (const auto& [name, label] : labels->items()) {
+      if (!label.is_string()) object.fail("labels", "one is no text", "write it in quotes");
+      if (label.is_string()) notice.labels[name] = label.get<std::string>();
+    }
+  } else {
+    object.fail("labels", "it is no object", "write { ... }");
+  }
+  if (const Json* moved = object.child("moved"); moved && !moved->is_null()) {
+    mcomp::detail::ObjectReader inner(*moved, object.where("moved"));
+    MovedPart& part = notice.moved.emplace();
+    const std::string kind = inner.text("kind");
+    for (const PartKind known : {PartKind::slice, PartKind::layer, PartKind::cost_item})
+      if (kind == name_of(known)) part.kind = known;
+    if (kind != name_of(part.kind)) inner.fail("kind", "it is none of slice, layer and cost item", "write one of them");
+    part.name = inner.text("name");
+    part.before = inner.number("before"), part.after = inner.number("after");
+    MCOMP_CHECK(inner.finish());
+  }
+  if (const std::string fingerprint = object.text("fingerprint"); fingerprint != notice.fingerprint())
+    object.fail("fingerprint", "it is not that of alert and labels", "write what `to_json` writes");
+  MCOMP_CHECK(object.finish());
+  return notice;
 }
 
 std::string to_string(const AlertNotice& notice) {

@@ -46,6 +46,9 @@ Error bad(const std::string& subject, const std::string& rule, const std::string
 
 Status check(const ReviewInputs& in, const ReviewOptions& o) {
   if (in.until <= in.from) return bad("review", "the period ends before it begins", "give from < until");
+  constexpr std::int64_t latest = 1'000'000'000'000; // the year 33658
+  if (in.from < 0 || in.until > latest)
+    return bad("review", "the period is not within 0 and 10^12 seconds since 1970", "give seconds, not smaller units");
   for (const auto& [name, value] :
        {std::pair{"missed_share", o.missed_share}, std::pair{"satisfaction_fall", o.satisfaction_fall},
         std::pair{"cost_excess", o.cost_excess}, std::pair{"forecast_error", o.forecast_error},

@@ -25,6 +25,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   mcomp_fuzz::round_trip(
       input, [](std::string_view text) { return alert_rules_from_json(text); },
       [](const std::vector<AlertRule>& value) { return to_json(value); });
+  mcomp_fuzz::round_trip(
+      input, [](std::string_view text) { return AlertNotice::parse(text); },
+      [](const AlertNotice& value) { return to_json(value); });
   if (auto snapshot = ServiceSnapshot::parse(input)) {
     ServiceSnapshot twice = *snapshot;
     mcomp_fuzz::demand(twice.merge(*snapshot).has_value() && ServiceSnapshot::parse(to_json(twice)).value() == twice);

@@ -344,6 +344,9 @@ void catalog_seeds(Seeds& seeds, const fs::path& scratch) {
     seeds.text("monitor_json", "live_samples", to_json(LiveSampleOptions{.shape = {1, 2}, .edge_cases = {"dark"}}));
     const std::vector<AlertRule> rules{{.name = "a", .raise = 2, .clear = 1}};
     seeds.text("monitor_json", "alert_rules", to_json(rules));
+    const AlertNotice notice{
+        .rule = rules.front(), .labels = {{"a", "b"}}, .moved = MovedPart{.name = "a=b", .before = 1, .after = 2}};
+    seeds.text("monitor_json", "alert_notice", to_json(notice));
     seeds.text("monitor_json", "drift_options", to_json(DriftOptions{}));
     Instruments instruments = Instruments::create(options).value();
     Recorder recorder = instruments.recorder().value();

@@ -11,10 +11,10 @@
 
 #include "catch.hpp"
 #include "data.hpp"
-#include "room_golden.hpp"
 #include "mcomp/core/file.hpp"
 #include "mcomp/monitor/alert_rules.hpp"
 #include "mcomp/monitor/alerts.hpp"
+#include "room_golden.hpp"
 
 using namespace mcomp;
 using namespace mcomp::monitor;
@@ -396,6 +396,27 @@ TEST_CASE("rules and notices of version 1 are written as they were", "[alerts]")
   CHECK(to_json(notice) == mcomp_test::golden("alert_notice"));
   CHECK(to_string(notice) ==
         "HighErrorRate {region=eu} firing: 0.5 of 0.02; moved most: slice cohort=new: 0.01 -> 0.2");
+  AlertNotice read = notice; // which does not tell the times of its rule
+  read.rule.raise_seconds = read.rule.clear_seconds = read.rule.repeat_seconds = 0;
+  CHECK(AlertNotice::parse(mcomp_test::golden("alert_notice")).value() == read);
+  read.state = AlertState::resolved;
+  read.moved.reset();
+  CHECK(AlertNotice::parse(to_json(read)).value() == read);
+  mcomp_test::check_strict(mcomp_test::golden("alert_notice"),
+                           [](std::string_view text) { return AlertNotice::parse(text); });
+  const auto changed = [](const std::string& from, const std::string& to) {
+    std::string text = mcomp_test::golden("alert_notice");
+    const auto at = text.find(from);
+    REQUIRE(at != std::string::npos);
+    const auto result = AlertNotice::parse(text.replace(at, from.size(), to));
+    REQUIRE_FALSE(result);
+    return result.error().subject();
+  };
+  CHECK(changed("HighErrorRate", "LowErrorRate") == "alert notice: fingerprint");
+  CHECK(changed("firing", "pending") == "alert notice: state");
+  CHECK(changed("\"slice\"", "\"cohort\"") == "alert notice: moved: kind");
+  CHECK(changed("\"eu\"", "1") == "alert notice: labels");
+  CHECK(changed("160.0", "-1") == "alert notice: at");
   CHECK_FALSE(alert_rules_from_json("{\"schema\":\"mcomp-alert-rules-2\",\"rules\":[]}"));
   CHECK_FALSE(alert_rules_from_json("{\"schema\":\"mcomp-alert-rules-1\",\"rules\":[{\"name\":\"\",\"raise\":1}]}"));
 }
