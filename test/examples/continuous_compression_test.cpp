@@ -12,6 +12,7 @@
 
 #include "mcomp/core/file.hpp"
 #include "mcomp/kernels/capabilities.hpp"
+#include "mcomp/monitor/alerts.hpp"
 #include "mcomp/monitor/metrics_text.hpp"
 #include "mcomp/report/report.hpp"
 #include "run_program.hpp"
@@ -109,7 +110,7 @@ TEST_CASE("a classifier is compressed again and again", "[slow]") {
   std::string story;
   for (const auto& row : report["story"]) story += row["text"].get<std::string>() + "\n";
   INFO(story);
-  CHECK(story.find("alert: InputDrift {feature=lit pixels, region=south} firing") != std::string::npos);
+  CHECK(story.find("alert: InputDrift {region=south} firing") != std::string::npos);
   CHECK(story.find("trigger: traffic") != std::string::npos);
   CHECK(story.find("below the floor") != std::string::npos);
   // What it leaves behind is whole.
@@ -117,7 +118,15 @@ TEST_CASE("a classifier is compressed again and again", "[slow]") {
   const auto page = mcomp::report::Report::parse(text("story.json"), "story.json").value();
   CHECK(page.rollout);
   CHECK(page.cost);
-  CHECK(page.drift->series.size() == 3);
+  CHECK(page.drift->series.size() == 4); // all inputs, and three regions
+  CHECK(page.service->slices.size() == 4);
+  REQUIRE(page.playbooks.size() == 1);
+  CHECK(page.playbooks[0].alert.slice == "region=south");
+  CHECK(page.playbooks[0].alert.version != page.playbooks[0].alert.baseline);
+  const std::string alerts = text("alerts.jsonl");
+  const auto notice = mcomp::monitor::AlertNotice::parse(alerts.substr(0, alerts.find('\n')), "alerts.jsonl").value();
+  REQUIRE(notice.moved);
+  CHECK(notice.moved->name == "region=south");
   CHECK(page.audit->verified);
   CHECK(page.decisions.size() == 4);
   CHECK(text("report.html").find("<svg") != std::string::npos);
