@@ -526,6 +526,28 @@ Result<AlertState> Alerts::observe(std::string_view rule, const AlertLabels& lab
   return observe(rule, labels, value, now, std::move(moved));
 }
 
+Status Alerts::resume(std::span<const AlertNotice> notices) {
+  for (const AlertNotice& notice : notices)
+    for (const double time : {notice.started, notice.at})
+      if (!(time >= 0 && time <= latest))
+        return Error(ErrorCode::invalid_value, "notice of " + notice.rule.name,
+                     fmt::format("the time {} is not within [0, 10^11]", time), "pass seconds since 1970");
+  for (const AlertNotice& notice : notices) {
+    const auto rule = std::ranges::find(rules_, notice.rule.name, &AlertRule::name);
+    if (rule == rules_.end()) continue;
+    const auto key = std::pair(notice.rule.name, notice.labels);
+    alerts_.erase(key);
+    if (notice.state != AlertState::firing) continue;
+    Alert& alert = alerts_[key];
+    alert.state = AlertState::firing;
+    alert.bad_since = notice.started;
+    alert.told = notice.at;
+    alert.notice = notice;
+    alert.notice.rule = *rule;
+  }
+  return {};
+}
+
 AlertState Alerts::state(std::string_view rule, const AlertLabels& labels) const {
   const auto found = alerts_.find({std::string(rule), labels});
   return found == alerts_.end() ? AlertState::inactive : found->second.state;

@@ -383,6 +383,46 @@ TEST_CASE("the dashboard is JSON with a panel for each criterion, none on anothe
   CHECK(speed["fieldConfig"]["defaults"]["thresholds"]["steps"][1]["value"] == 1.5);
 }
 
+TEST_CASE("after a restart what fired fires still, and nobody is told anew", "[alerts]") {
+  const AlertRule rule{.name = "Errors", .raise = 0.1, .clear = 0.05, .raise_seconds = 60, .repeat_seconds = 3600};
+  std::vector<AlertNotice> told;
+  const auto start = [&] {
+    return Alerts::create({rule}, {[&](const AlertNotice& notice) -> Status {
+                            told.push_back(notice);
+                            return {};
+                          }})
+        .value();
+  };
+  Alerts before = start();
+  for (const char* region : {"eu", "us"})
+    for (const double now : {0.0, 100.0}) REQUIRE(before.observe("Errors", {{"region", region}}, 0.2, now));
+  REQUIRE(before.observe("Errors", {{"region", "us"}}, 0.01, 200));
+  REQUIRE(told.size() == 3);
+  std::vector<AlertNotice> lines; // as a file would hold them
+  for (const AlertNotice& notice : told) lines.push_back(AlertNotice::parse(to_json(notice)).value());
+  told.clear();
+
+  Alerts after = start();
+  AlertNotice old = lines.front();
+  old.rule.name = "a rule that there is no more";
+  lines.insert(lines.begin(), old);
+  REQUIRE(after.resume(lines));
+  REQUIRE(after.firing().size() == 1);
+  CHECK(after.firing().front().rule == rule);
+  CHECK(after.observe("Errors", {{"region", "eu"}}, 0.2, 300).value() == AlertState::firing);
+  CHECK(after.state("Errors", {{"region", "us"}}) == AlertState::inactive);
+  CHECK(told.empty());
+  CHECK(after.observe("Errors", {{"region", "eu"}}, 0.2, 3800).value() == AlertState::firing);
+  CHECK(told.size() == 1); // repeated in its time, counted from when it was told last
+  CHECK(after.observe("Errors", {{"region", "eu"}}, 0.01, 3900).value() == AlertState::resolved);
+  REQUIRE(told.size() == 2);
+  CHECK(told.back().started == 0);
+  lines.back().at = -1;
+  Alerts other = start();
+  CHECK(other.resume(lines).error().code() == ErrorCode::invalid_value);
+  CHECK(other.firing().empty());
+}
+
 TEST_CASE("rules and notices of version 1 are written as they were", "[alerts]") {
   const std::vector<AlertRule> rules{errors, {.name = "LowAccuracy", .raise = 0.8, .clear = 0.85, .low_is_bad = true}};
   CHECK(to_json(rules) == mcomp_test::golden("alert_rules"));

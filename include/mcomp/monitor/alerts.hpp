@@ -137,6 +137,12 @@ class MCOMP_WORKFLOW_API Alerts {
                                            std::span<const BurnWindow> windows, double now,
                                            std::optional<MovedPart> moved = {});
 
+  /// After a restart: what fired when `notices` end (in the order in which sinks were told, such as the lines of a
+  /// `file_sink`) fires still, and is not told anew. Notices of rules that there are no more are passed over. Replaces
+  /// what is known of the alerts that are named. Error: invalid_value for a time that is not within [0, 10^11], and
+  /// nothing is changed.
+  [[nodiscard]] Status resume(std::span<const AlertNotice> notices);
+
   [[nodiscard]] AlertState state(std::string_view rule, const AlertLabels& labels) const;
   /// Those that fire now.
   [[nodiscard]] std::vector<AlertNotice> firing() const;
