@@ -194,6 +194,7 @@ package_tests static "$static_build"
 echo "in a host's source tree"
 # The flags of the static build, so that ccache knows the objects.
 check "add_subdirectory builds the libraries alone" consume subdirectory subdirectory -DCMAKE_BUILD_TYPE=Release \
+  -DCMAKE_CXX_FLAGS="$(cache_value "$static_build" CMAKE_CXX_FLAGS)" \
   -DMCOMP_WARNINGS_AS_ERRORS="$(cache_value "$static_build" MCOMP_WARNINGS_AS_ERRORS)" \
   -DMCOMP_SOURCE_DIR="$source_dir" "${launcher[@]}"
 
