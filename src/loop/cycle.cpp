@@ -132,12 +132,16 @@ class Cycle::Worker {
     if (state_.phase != Phase::releasing && state_.phase != Phase::watching) return {};
     MCOMP_TRY(state, rollout_state());
     // Gates are asked first: what has failed meanwhile is not exposed again, not even for a moment.
-    MCOMP_TRY(events, workshop_->observe(state_, state, now));
+    auto events = workshop_->observe(state_, state, now);
+    if (!events) {
+      traffic_due_ = true; // with the step that sees again; until then an operator can still take it back
+      return {};
+    }
     rollout::RolloutEvent event;
     event.kind = rollout::EventKind::restart;
     event.time = now;
-    events.push_back(event);
-    MCOMP_TRY(step, happen(events, now));
+    events->push_back(event);
+    MCOMP_TRY(step, happen(*events, now));
     static_cast<void>(step);
     return {};
   }
@@ -506,23 +510,25 @@ class Cycle::Worker {
 
   Result<CycleStep> release(std::int64_t now) {
     MCOMP_TRY(state, rollout_state());
-    std::vector<rollout::RolloutEvent> events;
-    if (state_.phase == Phase::releasing) {
-      MCOMP_TRY(approved, approvals(state, now));
-      events = std::move(approved);
-    }
-    if (state.stage == rollout::Stage::draft) {
+    if (goes_back(state)) return happen({}, now); // decided before, and not served or written yet
+    // What is seen counts even where approvals cannot be asked for: without them nothing goes forward, back it goes.
+    MCOMP_TRY(seen, workshop_->observe(state_, state, now));
+    Result<std::vector<rollout::RolloutEvent>> approved = std::vector<rollout::RolloutEvent>();
+    if (state_.phase == Phase::releasing) approved = approvals(state, now);
+    std::vector<rollout::RolloutEvent> all = approved ? *approved : std::vector<rollout::RolloutEvent>();
+    if (approved && state.stage == rollout::Stage::draft) {
       rollout::RolloutEvent start;
       start.kind = rollout::EventKind::start;
       start.time = now;
-      events.push_back(start);
+      all.push_back(start);
     }
-    MCOMP_TRY(seen, workshop_->observe(state_, state, now));
-    events.insert(events.end(), seen.begin(), seen.end());
+    all.insert(all.end(), seen.begin(), seen.end());
     rollout::RolloutEvent clock;
     clock.time = now;
-    events.push_back(clock);
-    return happen(events, now);
+    all.push_back(clock);
+    MCOMP_TRY(step, happen(all, now));
+    if (!approved && state_.phase != Phase::closed) return approved.error();
+    return step;
   }
 
   /// Approvals that count, as events of the release, each once.

@@ -298,7 +298,12 @@ Result<AlertNotice> AlertNotice::parse(std::string_view text, const std::string&
     notice.state = AlertState::resolved;
   else if (state != to_string(AlertState::firing))
     object.fail("state", "it is neither firing nor resolved", "write what `to_json` writes");
-  notice.value = object.number("value");
+  // JSON has no infinite numbers: a ratio to nothing is written as null.
+  const auto number = [](mcomp::detail::ObjectReader& reader, const char* key) {
+    const Json* value = reader.child(key);
+    return value && value->is_null() ? std::nan("") : reader.number(key);
+  };
+  notice.value = number(object, "value");
   notice.started = object.number("started"), notice.at = object.number("at");
   for (const double time : {notice.started, notice.at})
     if (!(time >= 0 && time <= latest)) object.fail("at", "a time is not within [0, 10^11]", "give seconds since 1970");
@@ -318,7 +323,7 @@ Result<AlertNotice> AlertNotice::parse(std::string_view text, const std::string&
       if (kind == name_of(known)) part.kind = known;
     if (kind != name_of(part.kind)) inner.fail("kind", "it is none of slice, layer and cost item", "write one of them");
     part.name = inner.text("name");
-    part.before = inner.number("before"), part.after = inner.number("after");
+    part.before = number(inner, "before"), part.after = number(inner, "after");
     MCOMP_CHECK(inner.finish());
   }
   if (const std::string fingerprint = object.text("fingerprint"); fingerprint != notice.fingerprint())

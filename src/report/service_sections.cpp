@@ -8,6 +8,7 @@
 #include "core/try.hpp"
 #include "mcomp/core/format.hpp"
 #include "mcomp/loop/cycle.hpp"
+#include "mcomp/loop/signals.hpp"
 #include "mcomp/report/sections.hpp"
 #include "mcomp/stats/proportion.hpp"
 
@@ -22,6 +23,12 @@ Estimate share(std::int64_t count, std::int64_t all) {
   const auto interval = stats::wilson_interval(count, all);
   if (!interval) return {}; // of nothing
   return {.value = static_cast<double>(count) / static_cast<double>(all), .interval = *interval};
+}
+
+/// Whole seconds of a time that the caller may have made up.
+std::int64_t seconds_of(double time) {
+  constexpr double latest = 1e15;
+  return std::isfinite(time) ? static_cast<std::int64_t>(std::clamp(time, -latest, latest)) : 0;
 }
 
 std::string labels_of(const AlertNotice& notice) {
@@ -39,18 +46,17 @@ LatencySection::Model latency_model(const std::string& name, const monitor::Late
   for (const auto& [probability, out] :
        {std::pair(0.5, &model.p50), std::pair(0.95, &model.p95), std::pair(0.99, &model.p99)})
     if (const auto q = bins.quantile(probability)) out->value = *q;
-  // As many neighbours in each, so that a picture shows a shape and no comb.
-  const std::uint32_t first = bins.counts.front().index, span = bins.counts.back().index - first;
-  const auto joined =
-      static_cast<std::uint32_t>(span / std::max<std::size_t>(most_bins, 1) + 1); // bins have one ratio of borders
-  std::uint32_t group = 0;
+  // As many neighbours in each, so that a picture shows a shape and no comb; bins have one ratio of borders.
+  const std::size_t first = bins.counts.front().index, last = bins.counts.back().index;
+  const std::size_t joined = (last - std::min(first, last)) / std::max<std::size_t>(most_bins, 1) + 1;
+  std::size_t group = 0;
   for (const auto& bin : bins.counts) {
     const double lower = bin.index == 0 ? 0 : monitor::LatencyBins::upper_border(bin.index - 1);
     const double border = monitor::LatencyBins::upper_border(bin.index);
     const double upper = std::isfinite(border) ? border : 2 * monitor::LatencyBins::highest;
-    if (model.bins.empty() || (bin.index - first) / joined != group)
-      model.bins.push_back({.lower = lower, .upper = upper, .count = 0});
-    group = (bin.index - first) / joined;
+    const std::size_t here = bin.index / joined;
+    if (model.bins.empty() || here != group) model.bins.push_back({.lower = lower, .upper = upper, .count = 0});
+    group = here;
     model.bins.back().upper = upper;
     model.bins.back().count += bin.count;
   }
@@ -73,16 +79,13 @@ Result<SliceSection> service_section(const monitor::ServiceSnapshot& snapshot, s
     std::int64_t right = 0;
     for (const std::int64_t n : series.labelled_right) right += n;
     const auto p99 = series.latency.quantile(0.99);
-    constexpr double million = 1e6;
-    const double cost = series.cost > 0 && series.events > 0
-                            ? million * series.total_cost() / static_cast<double>(series.events)
-                            : not_known;
+    const auto cost = loop::cost_signal(series);
     slice.values = {share(series.errors, series.events),
                     share(right, series.labels_seen()),
                     {.value = series.calibration_error().value_or(not_known)},
                     {.value = p99 ? *p99 : not_known},
                     {.value = series.mean_satisfaction().value_or(not_known)},
-                    {.value = cost}};
+                    {.value = cost && cost->per_million > 0 ? cost->per_million : not_known}};
     all.slices.push_back(std::move(slice));
   };
   add("all requests", snapshot.total());
@@ -104,20 +107,15 @@ Result<SliceSection> service_section(const monitor::ServiceSnapshot& snapshot, s
 
 void add_window(DriftSection& section, std::int64_t time, const monitor::DriftAnswer& answer,
                 const monitor::DriftThresholds& thresholds) {
-  std::map<std::string, double> most;
-  for (const auto& feature : answer.features) {
-    double& index = most.try_emplace(feature.slice, 0).first->second;
-    index = std::max(index, feature.population_stability);
-  }
-  for (const auto& [slice, index] : most) {
-    const std::string name = "drift of " + (slice.empty() ? "all inputs" : slice);
+  for (const loop::DriftSignal& signal : loop::drift_signals(answer)) {
+    const std::string name = "drift of " + signal.subject;
     auto series = std::find_if(section.series.begin(), section.series.end(),
                                [&](const auto& known) { return known.name == name; });
     if (series == section.series.end()) {
       section.series.push_back({.name = name, .limit = thresholds.population_stability});
       series = std::prev(section.series.end());
     }
-    series->readings.push_back({time, index});
+    series->readings.push_back({time, signal.distance});
   }
 }
 
@@ -127,7 +125,7 @@ void add_alerts(DriftSection& section, std::span<const AlertNotice> notices) {
     const bool fires = notice.state == AlertState::firing;
     if (fires ? !open.insert(notice.fingerprint()).second : open.erase(notice.fingerprint()) == 0) continue;
     const std::string where = labels_of(notice);
-    section.marks.push_back({.time = static_cast<std::int64_t>(notice.at),
+    section.marks.push_back({.time = seconds_of(notice.at),
                              .label = fmt::format("{} {}", notice.rule.name, fires ? "fires" : "is resolved"),
                              .detail = fmt::format("{}{}{}", where, where.empty() || !notice.moved ? "" : "; ",
                                                    notice.moved ? to_string(*notice.moved) : "")});
@@ -136,7 +134,7 @@ void add_alerts(DriftSection& section, std::span<const AlertNotice> notices) {
 
 AlertFacts alert_facts(const AlertNotice& notice, AlertKind kind) {
   AlertFacts facts{.name = notice.rule.name, .kind = kind};
-  facts.time = static_cast<std::int64_t>(notice.at);
+  facts.time = seconds_of(notice.at);
   facts.value = notice.value, facts.limit = notice.rule.raise;
   if (notice.moved) {
     using monitor::PartKind;
@@ -162,7 +160,7 @@ std::vector<AlertHistory> alert_histories(std::span<const AlertNotice> notices) 
     if (notice.state != AlertState::firing)
       alerts.erase(notice.fingerprint());
     else if (alerts.insert(notice.fingerprint()).second)
-      history.fired.push_back(static_cast<std::int64_t>(notice.at));
+      history.fired.push_back(seconds_of(notice.at));
     history.open = !alerts.empty();
   }
   std::vector<AlertHistory> all;

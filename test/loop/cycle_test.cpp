@@ -300,10 +300,57 @@ TEST_CASE("what a gate has said is not forgotten where it could not be served, t
   CHECK(cycle.step(room.now).error().code() == ErrorCode::io_failure);
   CHECK_FALSE(cycle.closed());
   room.workshop.nothing_can_be_set = false;
+  room.workshop.sees = false; // which is not asked for what is decided
   REQUIRE(cycle.step(room.now));
   CHECK(cycle.state().outcome == "rolled back");
   CHECK(cycle.state().last == "rolled back: the p99 has doubled");
   CHECK(room.shares().back() == 0);
+}
+
+TEST_CASE("a gate that fails takes a release back though approvals cannot be asked for", "[loop]") {
+  Room room;
+  Cycle cycle = room.begin(cycle_options());
+  while (room.shares().empty() || room.shares().back() != 1000) {
+    REQUIRE(cycle.step(room.now));
+    room.now += hour / 2;
+  }
+  room.workshop.approvals_can_be_asked = false;
+  CHECK(cycle.step(room.now).error().subject() == "approvals");
+  CHECK_FALSE(cycle.closed());
+  room.workshop.fates["w8"].gate = [](const rollout::RolloutState&) { return rollout::Gate::fail; };
+  REQUIRE(cycle.step(room.now));
+  CHECK(cycle.state().outcome == "rolled back");
+  CHECK(room.shares().back() == 0);
+}
+
+TEST_CASE("a cycle that is resumed blind exposes nothing, and can be taken back", "[loop]") {
+  Room room;
+  {
+    Cycle cycle = room.begin(cycle_options());
+    while (room.shares().empty() || room.shares().back() != 1000) {
+      REQUIRE(cycle.step(room.now));
+      room.now += hour / 2;
+    }
+  }
+  const auto served = room.workshop.traffic.size();
+  const auto resume = [&] { return Cycle::resume(room.catalog, "cycle-1", room.workshop, room.now).value(); };
+  room.workshop.sees = false;
+  Cycle cycle = resume();
+  CHECK(room.workshop.traffic.size() == served);
+  CHECK(cycle.step(room.now).error().subject() == "monitor");
+  CHECK(room.workshop.traffic.size() == served);
+  SECTION("it goes on once it sees") {
+    room.workshop.sees = true;
+    REQUIRE(cycle.step(room.now));
+    CHECK(room.workshop.traffic.size() > served);
+    room.run(cycle);
+    CHECK(cycle.state().outcome == "released");
+  }
+  SECTION("it is taken back") {
+    REQUIRE(cycle.roll_back(room.now, "nobody can see it"));
+    CHECK(cycle.state().outcome == "rolled back");
+    CHECK(room.shares().back() == 0);
+  }
 }
 
 TEST_CASE("a release that another one replaces while it is watched is over, and leaves the traffic alone", "[loop]") {

@@ -65,3 +65,25 @@ TEST_CASE("a calibration signal of honest confidences has a lower end of 0, and 
   CHECK(cost->per_million == Approx(2000));
   CHECK_FALSE(cost_signal({}));
 }
+
+TEST_CASE("the lower end of a calibration signal is above the truth in no more than a twentieth of the cases",
+          "[loop]") {
+  constexpr int cases = 1000, labels = 1000;
+  for (const double pride : {0.0, 0.05}) {
+    int above = 0;
+    for (int seed = 0; seed < cases; ++seed) {
+      Random random(static_cast<std::uint64_t>(seed) + 1);
+      monitor::SeriesSnapshot series;
+      for (int i = 0; i < labels; ++i) {
+        const double p = 0.3 + 0.6 * random.uniform();
+        const auto bin = static_cast<std::size_t>(std::ceil(p * monitor::confidence_bins)) - 1;
+        ++series.labelled[bin];
+        series.labelled_right[bin] += random.uniform() < p - pride ? 1 : 0;
+        series.labelled_confidence[bin] += std::llround(p * 1e6);
+      }
+      above += calibration_signal(series).value().lower > pride ? 1 : 0;
+    }
+    INFO("pride " << pride << ": above in " << above);
+    CHECK(above <= cases / 20);
+  }
+}

@@ -60,7 +60,7 @@ class FakeWorkshop : public mcomp::loop::Workshop {
     std::function<mcomp::rollout::Gate(const mcomp::rollout::RolloutState&)> gate{};
   };
   std::map<std::string, Fate> fates; ///< by name of the recipe; absent: all goes well
-  bool approves = true;
+  bool approves = true, approvals_can_be_asked = true, sees = true;
   bool traffic_fails = false, nothing_can_be_set = false;
   bool silent = false;                                       ///< nothing is observed
   std::optional<mcomp::rollout::RolloutEvent> operator_says; ///< observed once
@@ -118,6 +118,8 @@ class FakeWorkshop : public mcomp::loop::Workshop {
   }
   mcomp::Result<std::vector<mcomp::catalog::Envelope>> approvals(const mcomp::loop::CycleState& cycle,
                                                                  const std::string& artifact) override {
+    if (!approvals_can_be_asked)
+      return mcomp::Error(mcomp::ErrorCode::io_failure, "approvals", "nobody answers", "look at it");
     if (!approves) return std::vector<mcomp::catalog::Envelope>();
     // One approval for each cycle, the same whenever it is asked for.
     return std::vector{mcomp::catalog::sign_approval({.subject = artifact,
@@ -132,6 +134,7 @@ class FakeWorkshop : public mcomp::loop::Workshop {
   mcomp::Result<std::vector<mcomp::rollout::RolloutEvent>>
   observe(const mcomp::loop::CycleState& cycle, const mcomp::rollout::RolloutState& state, std::int64_t now) override {
     using namespace mcomp::rollout;
+    if (!sees) return mcomp::Error(mcomp::ErrorCode::io_failure, "monitor", "it does not answer", "look at it");
     if (silent) return std::vector<RolloutEvent>();
     if (operator_says) return std::vector{*std::exchange(operator_says, std::nullopt)};
     RolloutEvent beat, gate;

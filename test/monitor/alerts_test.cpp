@@ -442,6 +442,8 @@ TEST_CASE("rules and notices of version 1 are written as they were", "[alerts]")
   read.state = AlertState::resolved;
   read.moved.reset();
   CHECK(AlertNotice::parse(to_json(read)).value() == read);
+  read.value = std::numeric_limits<double>::infinity(); // a ratio to nothing
+  CHECK(std::isnan(AlertNotice::parse(to_json(read)).value().value));
   mcomp_test::check_strict(mcomp_test::golden("alert_notice"),
                            [](std::string_view text) { return AlertNotice::parse(text); });
   const auto changed = [](const std::string& from, const std::string& to) {

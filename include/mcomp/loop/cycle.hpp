@@ -200,7 +200,8 @@ class MCOMP_WORKFLOW_API Cycle {
   [[nodiscard]] static Result<Cycle> begin(catalog::Catalog& catalog, const Trigger& trigger,
                                            const CycleOptions& options, Workshop& workshop, std::int64_t now,
                                            const SearchStep* search = nullptr, const Context& context = {});
-  /// Goes on with a cycle of the catalogue; traffic is set again as its state says. Error: not_found.
+  /// Goes on with a cycle of the catalogue; traffic is set again as its state says, where the workshop cannot observe
+  /// only with the step that can, so that nothing is exposed unseen. Errors: not_found; as `step`.
   [[nodiscard]] static Result<Cycle> resume(catalog::Catalog& catalog, const std::string& id, Workshop& workshop,
                                             std::int64_t now, const SearchStep* search = nullptr,
                                             const Context& context = {});

@@ -97,7 +97,8 @@ struct AlertNotice {
   /// 16 hexadecimal digits of rule and labels: the same alert has the same.
   [[nodiscard]] MCOMP_WORKFLOW_API std::string fingerprint() const;
   /// Reads schema "mcomp-alert-notice-1", such as a line that `file_sink` wrote. It does not tell the times of the
-  /// rule, which are 0. Errors: corrupt, also for another fingerprint than that of rule and labels; version_mismatch.
+  /// rule, which are 0, and numbers that were not finite are NaN. Errors: corrupt, also for another fingerprint than
+  /// that of rule and labels; version_mismatch.
   [[nodiscard]] MCOMP_WORKFLOW_API static Result<AlertNotice> parse(std::string_view json,
                                                                     const std::string& subject = "alert notice");
   friend bool operator==(const AlertNotice&, const AlertNotice&) = default;

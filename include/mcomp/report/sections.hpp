@@ -66,8 +66,9 @@ latency_model(const std::string& name, const monitor::LatencyBins& bins, std::si
 [[nodiscard]] MCOMP_WORKFLOW_API Result<SliceSection>
 service_section(const monitor::ServiceSnapshot& snapshot, std::string_view dimension, std::string version = {});
 
-/// Adds what a window says at a time: of each slice that it knows the population stability index of the feature that
-/// moved most, in a series of its name ("drift of region=eu", "drift of all inputs") with the threshold as its limit.
+/// Adds what a window says at a time (seconds since 1970, UTC): of each slice that it knows the population stability
+/// index of the feature that moved most, in a series of its name ("drift of region=eu", "drift of all inputs") with the
+/// threshold as its limit.
 MCOMP_WORKFLOW_API void add_window(DriftSection& section, std::int64_t time, const monitor::DriftAnswer& answer,
                                    const monitor::DriftThresholds& thresholds = {});
 /// Marks where alerts began to fire and were resolved; those that only repeat are left out.
