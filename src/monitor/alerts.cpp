@@ -300,8 +300,8 @@ Result<AlertNotice> AlertNotice::parse(std::string_view text, const std::string&
     object.fail("state", "it is neither firing nor resolved", "write what `to_json` writes");
   // JSON has no infinite numbers: a ratio to nothing is written as null.
   const auto number = [](mcomp::detail::ObjectReader& reader, const char* key) {
-    const Json* value = reader.child(key);
-    return value && value->is_null() ? std::nan("") : reader.number(key);
+    const Json* found = reader.child(key);
+    return found && found->is_null() ? std::nan("") : reader.number(key);
   };
   notice.value = number(object, "value");
   notice.started = object.number("started"), notice.at = object.number("at");
